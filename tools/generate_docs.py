@@ -37,7 +37,7 @@ def settings_page() -> str:
     for row in settings.SETTINGS:
         default = "the platform's data folder" if row.name == "home" else f"`{row.default_text}`"
         choices = f" One of: {', '.join(f'`{c}`' for c in row.choices)}." if row.choices else ""
-        option = "—" if row.secret else f"`--{row.name.replace('_', '-')}`"
+        option = "—" if row.secret else f"`{row.option}`"
         lines.append(f"| `{row.variable}` | {option} | {default} | {row.help}{choices} |")
     lines += [
         "",

@@ -34,6 +34,7 @@ class Setting:
         choices: The allowed values, where there are few.
         minimum: The smallest allowed number, where there is one.
         secret: Given in the environment only, where no list of processes shows it.
+        alias: Its option on the command line, where that is not its name.
     """
 
     name: str
@@ -43,6 +44,12 @@ class Setting:
     choices: tuple[str, ...] = ()
     minimum: int | None = None
     secret: bool = False
+    alias: str = ""
+
+    @property
+    def option(self) -> str:
+        """Its option on the command line."""
+        return f"--{(self.alias or self.name).replace('_', '-')}"
 
     @property
     def variable(self) -> str:
@@ -108,6 +115,27 @@ SETTINGS: tuple[Setting, ...] = (
         str,
         "",
         "Further host names of the studio, separated by commas; without a key: `localhost` only.",
+    ),
+    Setting(
+        "certificate",
+        str,
+        "",
+        "PEM file with a certificate: the studio speaks https.",
+    ),
+    Setting(
+        "certificate_key",
+        str,
+        "",
+        "PEM file with the certificate's private key, if that is another file.",
+        alias="key",
+    ),
+    Setting(
+        "self_signed",
+        str,
+        "off",
+        "`on`: the studio speaks https with a certificate that it makes for this machine, for "
+        "phones in the same network, whose cameras browsers lend to https only.",
+        choices=("off", "on"),
     ),
     Setting(
         "proxies",
@@ -296,6 +324,9 @@ class Settings:
     port: int
     api_key: str = field(repr=False)
     allowed_hosts: str
+    certificate: str
+    certificate_key: str
+    self_signed: str
     proxies: int
     path_prefix: str
     cors_origins: str

@@ -71,6 +71,7 @@ def _chromium(*cameras: str):
             "--disable-background-networking",
             "--disable-component-update",
             "--disable-dev-shm-usage",
+            "--host-resolver-rules=MAP photos.example 127.0.0.1",
             "--in-process-gpu",
             "--renderer-process-limit=1",
             *cameras,

@@ -204,10 +204,10 @@ def _started(*arguments: str, **options: object) -> Iterator[tuple[subprocess.Po
     ) as process:
         try:
             assert process.stdout
-            opened = next((line for line in process.stdout if "http://" in line), None)
+            opened = next((line for line in process.stdout if "is open at http" in line), None)
             if opened is None:
                 raise RuntimeError("the studio did not open")
-            yield process, "http://" + opened.split("http://")[1].split("/")[0]
+            yield process, opened.split(" open at ")[1].split()[0].rstrip("/")
         finally:
             process.kill()
 

@@ -213,6 +213,23 @@ def test_a_camera_that_is_unplugged(visit):
     expect(part(page, "label")).not_to_be_empty()
 
 
+def test_cameras_of_other_machines_need_https(visit, tmp_path, expected):
+    pytest.importorskip("cryptography")
+    expected.append("the URL's origin was untrustworthy")  # says Chromium of plain http
+    options = {"home": tmp_path, "allowed_hosts": "photos.example", "log_format": "off"}
+    for scheme, self_signed in (("http", "off"), ("https", "on")):
+        with studios.fake_studio(**options, self_signed=self_signed) as (_, address):
+            port = address.rpartition(":")[2]
+            page = visit(ignore_https_errors=True)
+            page.goto(f"{scheme}://photos.example:{port}/")
+            go_live(page)
+            if scheme == "http":
+                expect(page.get_by_role("alert")).to_contain_text("start it with --self-signed")
+            else:
+                expect(part(page, "label")).not_to_be_empty()
+            page.close()
+
+
 # ------------------------------------------------------------------ when frames are not answered
 
 

@@ -6,6 +6,7 @@ Any error in the browser's console fails the test.
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -183,4 +184,6 @@ def test_the_first_key_and_a_link_for_guests(visit, tmp_path):
         guest.get_by_text("go").click()
         guest.wait_for_url("**/c/garden")
         assert verdict(guest) in ("ant", "bee")
+        guest.get_by_role("button", name="Live from the camera").click()
+        expect(guest.locator('#live [data-slot="label"]')).to_have_text(re.compile("^(ant|bee)$"))
         expect(guest.get_by_role("link", name="Teach")).to_have_count(0)

@@ -33,6 +33,7 @@ TYPE_NAMES: Mapping[Callable[[str], Any], str] = {
     Path: "path",
 }
 _HALF_LETTERS = re.compile("[\ud800-\udfff]")
+SWITCH = ("off", "on")
 USAGE_ERRORS = (errors.SettingError, errors.UnknownName)
 
 
@@ -73,11 +74,14 @@ def from_table(*names: str) -> Callable[[Command], Command]:
         for row in (rows[name] for name in reversed(names)):
             text = f"{row.help} [env: {row.variable}; default: {row.default_text}]"
             command = click.option(
-                f"--{row.name.replace('_', '-')}",
+                row.option,
                 row.name,
                 type=click.Choice(row.choices) if row.choices else _Value(row),
                 help=text.replace("`", ""),
                 default=None,
+                # A switch without a value is turned on, such as `--self-signed`.
+                is_flag=False,
+                flag_value="on" if row.choices == SWITCH else None,
             )(command)
         return command
 

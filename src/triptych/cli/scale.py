@@ -24,6 +24,7 @@ PODS = ("image", "worker_cores", "worker_memory", "min_workers", "max_workers")
 FIELDS = ("committee", "rule", "precision", "home")
 # Settings without meaning on a cluster: replicas have cores, and nothing is trained there.
 LEFT_OUT = (
+    *("certificate", "certificate_key", "self_signed"),
     *("api_key", "port", "inbox", "shadow", "shadow_share", "weights_source"),
     *("threads", "streams", "max_batch", "max_loaded_bytes"),
 )

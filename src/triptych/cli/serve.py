@@ -20,7 +20,16 @@ if TYPE_CHECKING:
 
 @click.command()
 @common.from_table(
-    "host", "port", "allowed_hosts", "proxies", "path_prefix", "cors_origins", "committee"
+    "host",
+    "port",
+    "allowed_hosts",
+    "certificate",
+    "certificate_key",
+    "self_signed",
+    "proxies",
+    "path_prefix",
+    "cors_origins",
+    "committee",
 )
 @common.members_option
 @common.from_table("rule")

@@ -25,7 +25,7 @@ from triptych.settings import Settings
 ROWS = {row.name: row for row in table.SETTINGS}
 # Settings that `Arguments` has as fields of its own, and those that a cluster does not support.
 FIELDS = ("committee", "rule", "precision", "home", "threads", "streams", "max_batch")
-UNSUPPORTED = ("device", "inbox", "port")
+UNSUPPORTED = ("device", "inbox", "port", "certificate", "certificate_key", "self_signed")
 # Arguments that replicas are constructed with: when one changes, replicas are replaced.
 OF_REPLICAS = (
     *("members", "weights", "rule", "precision", "home", "cores", "settings"),

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from typing import Any
 
 import gevent
+import gevent.socket
 from werkzeug.exceptions import RequestTimeout
 
 from triptych import errors
@@ -131,7 +132,10 @@ class Connection(io.RawIOBase):
         self._refusal = refusal
         # A reader gets the end of the data and can still answer; a sender fails.
         with contextlib.suppress(OSError):
-            self.socket.shutdown(socket.SHUT_RD if self._receiving else socket.SHUT_RDWR)
+            # Not that of a TLS socket, which would send the rest unencrypted.
+            gevent.socket.socket.shutdown(
+                self.socket, socket.SHUT_RD if self._receiving else socket.SHUT_RDWR
+            )
 
 
 class Connections:

@@ -144,7 +144,8 @@ def _add_headers(response: flask.Response) -> flask.Response:
     own = CAMERA_HEADERS if request.endpoint in CAMERA_PAGES else {}
     headers = {**HEADERS, **own}
     response.headers.extend([row for row in headers.items() if row[0].lower() not in present])
-    if request.is_secure:
+    # Browsers that keep to https would refuse a certificate that nobody vouches for from then on.
+    if request.is_secure and context.current().settings.self_signed == "off":
         response.headers.update(SECURE_HEADERS)
     is_change = request.method not in SAFE_METHODS
     if is_change or (access.gate().is_required and not _is_public(request)):

@@ -23,6 +23,7 @@ from triptych import errors
 from triptych.settings import Settings
 from triptych.typing import Notify
 from triptych.web import access
+from triptych.web import certificates
 from triptych.web import connections
 from triptych.web import create_app
 from triptych.web import framing
@@ -31,6 +32,7 @@ from triptych.web import logs
 from triptych.web import path_prefix
 from triptych.web import rate_limit
 from triptych.web import security
+from triptych.web.certificates import Certificate
 from triptych.web.connections import Connection
 from triptych.web.connections import Connections
 from triptych.web.context import KEY
@@ -50,8 +52,17 @@ MALFORMED, TIMEOUT, BUSY = (
         ("503 Service Unavailable", "Retry-After: 1\r\n"),
     )
 )
+# The first byte of a TLS connection; a request in plain http begins with a letter.
+HANDSHAKE = 0x16
+NOT_HTTPS = (
+    b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Type: text/plain\r\n"
+    b"Content-Length: 72\r\n\r\n"
+    b"This studio speaks https only. Begin its address with https:// instead.\n"
+)
 # Exceptions that end waiting for a client.
 REFUSALS = (RequestTimeout, errors.Overloaded)
+# Addresses that stand for all of the machine.
+EVERYWHERE = ("0.0.0.0", "::")
 # How long requests in progress may still take when the studio is stopped.
 GRACE_S = 30.0
 # How often the studio checks for committees that were trained or removed.
@@ -79,15 +90,17 @@ def serve(
         workers: The processes in which committees of the registry classify, if any.
 
     Raises:
-        errors.SettingError: The address cannot be used, or not without a key.
+        errors.SettingError: The address cannot be used, or not without a key; or the certificate
+            cannot.
         errors.WeightsMissing: The default committee's weights have to be fetched first.
     """
     access.check(settings, insecure=insecure, say=say)
     security.warn_of_old_pillow(say)
+    certificate = certificates.of(settings)
     logs.configure(settings.log_format)
     app = create_app(settings, registry, wait=_wait, workers=workers)
     studio: Studio = app.extensions[KEY]
-    server = _Server(_listen(settings.host, settings.port), app, settings)
+    server = _Server(_listen(settings.host, settings.port), app, settings, certificate)
 
     def stop() -> None:
         studio.queue.close()
@@ -106,9 +119,9 @@ def serve(
         _result(studio.loading.submit(registry.get))
         for number in (signal.SIGINT, signal.SIGTERM):
             gevent.signal_handler(number, stop)
-        host = f"[{server.server_host}]" if ":" in server.server_host else server.server_host
-        say(f"The studio is open at http://{host}:{server.server_port}/ (stop it with Ctrl-C)")
-        watching = gevent.spawn(_watch, studio, say)
+        for line in _welcome(server.server_host, server.server_port, certificate, settings):
+            say(line)
+        watching = gevent.spawn(_watch, studio, certificate, say)
         server.serve_forever()
         gevent.killall([watching, sweeping])
     studio.close_imports()
@@ -119,12 +132,38 @@ def serve(
     say("The studio is closed.")
 
 
-def _watch(studio: Studio, say: Notify) -> None:
-    """Follow changes on disk: committees that are trained or removed meanwhile."""
+def _welcome(
+    host: str, port: int, certificate: Certificate | None, settings: Settings
+) -> list[str]:
+    """What people are told at the start: where the studio is, also for other machines."""
+    scheme = "https" if certificate else "http"
+
+    def address(name: str) -> str:
+        return f"{scheme}://{f'[{name}]' if ':' in name else name}:{port}/"
+
+    lines = [f"The studio is open at {address(host)} (stop it with Ctrl-C)"]
+    if host in EVERYWHERE:
+        others = [*certificates.own_addresses(), *certificates.own_names()]
+        others = [name for name in others if not access.is_loopback(name)]
+        known = ", ".join(map(address, others)) or "an address of this machine"
+        hint = "" if certificate else ", but for its camera: that needs https, as by --self-signed"
+        lines.append(f"From a phone in the same network: {known}{hint}")
+    if certificate and settings.self_signed == "on":
+        lines.append(
+            "Browsers warn of its certificate, as nobody vouches for it; its SHA-256 fingerprint "
+            f"is {certificate.fingerprint}"
+        )
+    return lines
+
+
+def _watch(studio: Studio, certificate: Certificate | None, say: Notify) -> None:
+    """Follow changes on disk: committees that are trained or removed, and a renewed certificate."""
     reported = ""
     while True:
         gevent.sleep(REFRESH_S)
         try:
+            if certificate and certificate.refresh():
+                say("The certificate was renewed.")
             _result(studio.loading.submit(studio.registry.refresh))
             reported = ""
         except errors.TriptychError as error:
@@ -167,6 +206,7 @@ class _Handler(gevent.pywsgi.WSGIHandler):  # type: ignore[misc]
     """Reads requests strictly and with time limits, and tells the server when it is answering."""
 
     wsgi_input: Any
+    socket: Any
     # And that of a connection that was closed for others.
     ignored_socket_errors = (*gevent.pywsgi.WSGIHandler.ignored_socket_errors, errno.EBADF)
 
@@ -182,15 +222,34 @@ class _Handler(gevent.pywsgi.WSGIHandler):  # type: ignore[misc]
         # one photo after the other: 120 ms each; without the wait, 76 ms).
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
         try:
-            if self.server.connections.add(self.connection):
+            certificate = self.server.certificate
+            if not self.server.connections.add(self.connection):
+                if certificate is None:
+                    self.socket.sendall(BUSY)
+                self.socket.close()
+            elif certificate is None or self._shake_hands(certificate):
                 super().handle()
             else:
-                self.socket.sendall(BUSY)
                 self.socket.close()
         except OSError:  # the client has disconnected
             self.socket.close()
         finally:
             self.server.connections.remove(self.connection)
+
+    def _shake_hands(self, certificate: Certificate) -> bool:
+        """Begin TLS, within the time for a head; a client that speaks http is told, instead."""
+        self.connection.expect(connections.HEAD_S)
+        with self.connection.progress():
+            first = self.socket.recv(1, socket.MSG_PEEK)
+            if first and first[0] != HANDSHAKE:
+                self.socket.recv(READ_BYTES)  # what is unread when it is closed resets it
+                self.socket.sendall(NOT_HTTPS)
+                return False
+            self.socket = self.connection.socket = certificate.context.wrap_socket(
+                self.socket, server_side=True, do_handshake_on_connect=False
+            )
+            self.socket.do_handshake()
+        return True
 
     def read_requestline(self) -> str:
         self.connection.expect(connections.IDLE_S)
@@ -283,7 +342,14 @@ class _Body(gevent.pywsgi.Input):  # type: ignore[misc]
 class _Server(gevent.pywsgi.WSGIServer):  # type: ignore[misc]
     """Finishes requests in progress when it stops, and closes idle connections."""
 
-    def __init__(self, listener: gevent.socket.socket, app: Any, settings: Settings) -> None:
+    def __init__(
+        self,
+        listener: gevent.socket.socket,
+        app: Any,
+        settings: Settings,
+        certificate: Certificate | None,
+    ) -> None:
+        self.certificate = certificate
         self.proxies = settings.proxies
         self.prefix = path_prefix.parse(settings.path_prefix)
         self.connections = Connections(
@@ -292,8 +358,9 @@ class _Server(gevent.pywsgi.WSGIServer):  # type: ignore[misc]
         # With a pool, since gevent otherwise does not track its connections and cannot close them.
         pool = gevent.pool.Pool(connections.CONNECTIONS)
         # Set, since gevent would otherwise resolve the name in the network.
-        names = {"SERVER_NAME": listener.getsockname()[0]}
-        super().__init__(listener, app, log=None, spawn=pool, handler_class=_Handler, environ=names)
+        scheme = "https" if certificate else "http"
+        given = {"SERVER_NAME": listener.getsockname()[0], "wsgi.url_scheme": scheme}
+        super().__init__(listener, app, log=None, spawn=pool, handler_class=_Handler, environ=given)
         self._idle = gevent.event.Event()
         self._idle.set()
 
