@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import html.parser
 
 import pytest
@@ -10,8 +11,10 @@ from triptych.results import NONE
 from triptych.results import SURE
 from triptych.results import Guess
 from triptych.results import Label
+from triptych.results import MultilabelGuess
 from triptych.results import Prediction
 from triptych.results import PredictionSet
+from triptych.results import Similar
 from triptych.results import Timing
 from triptych.results import Verdict
 
@@ -95,3 +98,24 @@ def test_names_are_escaped_in_a_notebook() -> None:
     page = Html(verdict._repr_html_())
     assert page.elements <= {"div", "p", "strong", "br", "table", "tbody", "tr", "th", "td"}
     assert page.text.count(HOSTILE) == 9
+
+
+def test_a_multilabel_verdict_survives_json() -> None:
+    bee = MultilabelGuess(Label("bee", "bee", 1), 0.7, threshold=0.4)
+    similar = Similar("ab" * 32, None, 0.5, (bee.label,))
+    verdict = Verdict(
+        "a.jpg",
+        "weighted",
+        (bee,),
+        (Prediction("A", (bee,)),),
+        Timing(1, 1),
+        labels=(bee,),
+        similar=(similar,),
+    )
+    whole = verdict.to_dict()
+    assert whole["verdict"]["labels"][0]["threshold"] == 0.4
+    again = Verdict.from_dict(whole)
+    assert again.labels == verdict.labels
+    assert [each.text for each in again.similar] == ["bee"]
+    nothing = dataclasses.replace(verdict, labels=())
+    assert Verdict.from_dict(nothing.to_dict()).labels == ()

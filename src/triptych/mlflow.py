@@ -50,7 +50,10 @@ COLUMNS: dict[str, Any] = {
     "code": "string?",
 }
 # Of a multi-label bundle also the classes that hold, most probable first.
-MULTILABEL_COLUMNS: dict[str, Any] = {**COLUMNS, "labels": [_GUESS]}
+MULTILABEL_COLUMNS: dict[str, Any] = {
+    **COLUMNS,
+    "labels": [{**_GUESS, "threshold": "double"}],
+}
 
 
 def log(

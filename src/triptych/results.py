@@ -60,6 +60,27 @@ class Guess:
 
 
 @dataclass(frozen=True)
+class MultilabelGuess(Guess):
+    """A class that holds, in the answer of a multi-label committee.
+
+    Args:
+        threshold: The probability from which on it holds.
+    """
+
+    threshold: float = 0.5
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> MultilabelGuess:
+        """The guess that `to_dict` wrote."""
+        guess = Guess.from_dict(fields)
+        return cls(guess.label, guess.prob, fields["threshold"])
+
+    def to_dict(self) -> dict[str, Any]:
+        """The guess as a flat JSON object."""
+        return {**super().to_dict(), "threshold": self.threshold}
+
+
+@dataclass(frozen=True)
 class Prediction:
     """One member's answer to one image.
 
@@ -233,7 +254,7 @@ class Verdict:
     reason: str | None = None
     similar: tuple[Similar, ...] = ()
     status_reason: StatusReason | None = None
-    labels: tuple[Guess, ...] | None = None
+    labels: tuple[MultilabelGuess, ...] | None = None
 
     @property
     def slept(self) -> tuple[str, ...]:
@@ -336,7 +357,9 @@ class Verdict:
             reason=answer["reason"],
             similar=tuple([Similar.from_dict(row) for row in verdict["similar"]]),
             status_reason=verdict["status_reason"] and StatusReason(**verdict["status_reason"]),
-            labels=guesses(verdict["labels"]) if "labels" in verdict else None,
+            labels=tuple([MultilabelGuess.from_dict(row) for row in verdict["labels"]])
+            if "labels" in verdict
+            else None,
         )
 
     def _labels_to_dict(self) -> dict[str, Any]:

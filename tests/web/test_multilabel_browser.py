@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+import triptych
 from support import browser
+from support import bundles
 from support import studios
 from support.browser import assert_no_overflow
 from support.browser import expect
@@ -15,6 +17,7 @@ from support.browser import files
 from support.browser import follow
 from support.browser import screenshot
 from support.browser import wait_for
+from support.images import picture
 from triptych.studio import sample_images
 from triptych.studio.projects import Projects
 
@@ -121,3 +124,54 @@ def test_boxes_work_without_scripts(visit, projects: Projects) -> None:
     follow(page.get_by_role("link", name="None of the classes 1"))
     follow(tick(page, photo.name, "none"))
     assert projects.find(project.key).unsorted == 1
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    """A studio with a multi-label bundle that really predicts: its address and home folder."""
+    home = tmp_path_factory.mktemp("served")
+    bundles.write_multilabel(home)
+    with studios.training_studio(home) as address:
+        yield address, home
+
+
+def test_a_page_shows_all_classes_that_hold(visit, served: tuple[str, Path]) -> None:
+    address, home = served
+    classifier = triptych.load("bowls", home=home, precision="f32")
+    photos = {f"{seed}.png": picture(seed) for seed in range(6)}
+    verdicts = {name: classifier.classify(photo) for name, photo in photos.items()}
+    several = next(name for name, each in verdicts.items() if len(each.labels) > 1)
+    for script in (True, False):
+        page = visit(java_script_enabled=script)
+        page.goto(f"{address}/c/bowls")
+        page.set_input_files("#choose", files((several, photos[several])))
+        if not script:
+            follow(page.get_by_role("button", name="Ask the committee"))
+        card = page.locator("[data-state=answered]")
+        names = [guess.label.name for guess in verdicts[several].labels]
+        expect(card.locator("h3")).to_have_text(", ".join(names))
+        lines = card.locator(".holding .guess")
+        expect(lines).to_have_count(len(names))
+        for line, guess in zip(lines.all(), verdicts[several].labels, strict=True):
+            expect(line).to_contain_text(f"from {100 * guess.threshold:.1f}\u00a0% on")
+        expect(card.get_by_text("below their thresholds:")).to_be_visible()
+        expect(card.locator(".panel")).to_have_count(2)
+        if script:
+            why = lines.last.get_by_role("button", name=f"Evidence for {names[-1]}")
+            why.click()
+            expect(why).to_have_attribute("aria-pressed", "true")
+            expect(card.get_by_text(f"evidence for {names[-1]}")).to_be_visible()
+            screenshot(page, "multilabel-verdict")
+
+
+def test_a_committee_of_several_classes_is_asked_without_a_rule(
+    visit, served: tuple[str, Path]
+) -> None:
+    address, _ = served
+    page = visit()
+    page.goto(address)
+    page.click("#options > summary")
+    page.check('[name="committee"][value="bowls"]')
+    page.set_input_files("#choose", files(("photo.png", picture(1))))
+    expect(page.locator("[data-state=answered] h3")).to_be_visible()
+    assert "rule=" not in page.locator("#curl").text_content()

@@ -57,6 +57,14 @@ class Guess(Answer):
     prob = fields.Float(metadata=about("From 0 to 1.", minimum=0, maximum=1))
 
 
+class MultilabelGuess(Guess):
+    """A class that holds, beside others."""
+
+    threshold = fields.Float(
+        metadata=about("The probability from which on it holds.", minimum=0, maximum=1)
+    )
+
+
 class Prediction(Answer):
     """The answer of one member to an image."""
 
@@ -143,7 +151,7 @@ class Joined(Guess):
         ),
     )
     labels = fields.List(
-        fields.Nested(Guess),
+        fields.Nested(MultilabelGuess),
         metadata=about(
             "Of a multi-label committee, whose probabilities do not sum to 1: the classes that "
             "hold, each more probable than its threshold, most probable first; perhaps none. "

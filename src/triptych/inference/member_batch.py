@@ -25,6 +25,7 @@ from triptych.results import NONE
 from triptych.results import SURE
 from triptych.results import UNSURE
 from triptych.results import Guess
+from triptych.results import MultilabelGuess
 from triptych.results import Prediction
 from triptych.results import PredictionSet
 from triptych.results import Similar
@@ -295,14 +296,16 @@ class MemberBatch:
             labels=self._labels(probs),
         )
 
-    def _labels(self, probs: Probs) -> tuple[Guess, ...] | None:
+    def _labels(self, probs: Probs) -> tuple[MultilabelGuess, ...] | None:
         """The classes that hold, most probable first; ``None`` for a single-label committee."""
         params = self.committee.multilabel
         if params is None:
             return None
         order = np.argsort(-probs, kind="stable")
         return tuple(
-            Guess(self.committee.labels[index], float(probs[index]))
+            MultilabelGuess(
+                self.committee.labels[index], float(probs[index]), params.thresholds[index].value
+            )
             for index in order[params.holds(probs)[order]]
         )
 

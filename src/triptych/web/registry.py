@@ -34,10 +34,12 @@ class Offer:
     Args:
         versions: Versions that can be named, the highest last.
         active: The version that the bare name means; ``None`` if it means none.
+        multilabel: Whether it answers any number of classes for a photo.
     """
 
     versions: tuple[int, ...]
     active: int | None
+    multilabel: bool = False
 
     @classmethod
     def of(cls, versions: Sequence[int]) -> Offer:
@@ -64,6 +66,7 @@ class Facts:
         missing: Those of its members whose weights have to be fetched first.
         missing_mb: Size of these weights, in MB.
         warning: Set if its answers are meaningless.
+        multilabel: Whether it answers any number of classes for a photo.
     """
 
     name: str
@@ -75,12 +78,14 @@ class Facts:
     missing: tuple[str, ...] = ()
     missing_mb: float = 0.0
     warning: str | None = None
+    multilabel: bool = False
 
     def to_dict(self) -> dict[str, Any]:
-        """The facts as a JSON object."""
+        """The facts as a JSON object; ``multilabel`` only where it is true."""
         return {
             key: list(value) if isinstance(value, tuple) else value
             for key, value in asdict(self).items()
+            if key != "multilabel" or value
         }
 
 
@@ -326,9 +331,11 @@ class Registry:
         """The facts about a committee; never loads it."""
         offer = self._catalogue.get(name.partition("@")[0], NOTHING)
         versions: dict[str, Any] = {"versions": offer.versions, "active": offer.active}
+        versions["multilabel"] = offer.multilabel
         if loaded := self._loaded_as(name):
             running = loaded.classifier.committee
             members = tuple(member.name for member in running.members)
+            versions["multilabel"] = running.multilabel is not None
             return Facts(name, members, running.rule, True, warning=running.warning, **versions)
         if name not in zoo.COMMITTEES:
             return Facts(name, (), **versions)
@@ -371,7 +378,8 @@ class Discovery:
         for bundle in bundles.listed(self._home, unpublished=True, damaged=leave_out):
             # In this order: a version added meanwhile must not be active and unknown.
             active = bundles.active(self._home, bundle.name)
-            offers[bundle.name] = Offer(tuple(bundles.versions(self._home, bundle.name)), active)
+            versions = tuple(bundles.versions(self._home, bundle.name))
+            offers[bundle.name] = Offer(versions, active, bundle.multilabel)
         self._damaged = damaged
         return offers
 

@@ -86,6 +86,11 @@ class Facts(Answer):
     warning = fields.String(
         allow_none=True, metadata=about("Present if its answers are meaningless.")
     )
+    multilabel = fields.Boolean(
+        metadata=about(
+            "Present, and true, if it answers any number of classes for a photo.", sometimes=True
+        )
+    )
 
 
 class Committees(Answer):

@@ -86,7 +86,7 @@ export class Live {
   /** @type {AbortController | null} */
   #run = null;
 
-  /** @param {{address: () => URL, take: (files: File[]) => void}} page where frames are sent, and
+  /** @param {{address: (others: object) => URL, take: (files: File[]) => void}} page where frames are sent, and
    *   what a photo that was taken is given to */
   constructor({ address, take }) {
     Object.assign(this, { address, take });
@@ -151,9 +151,8 @@ export class Live {
     if (!frame) return null;
     const body = new FormData();
     body.append("image", frame, "frame.jpg");
-    const url = this.address();
-    url.searchParams.set("top", TOP);
-    if (this.#section.dataset.rule) url.searchParams.set("rule", this.#section.dataset.rule);
+    const { rule } = this.#section.dataset;
+    const url = this.address({ top: TOP, ...(rule ? { rule } : {}) });
     const { response, answers } = await send(url, body, signal);
     const message = answers.error?.message ?? answers.results?.[0]?.error?.message;
     if (!message) return answers.results[0];

@@ -148,7 +148,8 @@ function showOptions() {
     }
   }
   const { members, rule, fit } = options();
-  const present = [committee, members || _("the whole committee"), rule, fit].filter(Boolean);
+  const ruleUsed = isMultilabel(committee) ? "" : rule;
+  const present = [committee, members || _("the whole committee"), ruleUsed, fit].filter(Boolean);
   if (byId("present")) byId("present").textContent = present.join(", ");
   const curl = byId("curl");
   if (curl) curl.textContent = `${curl.dataset.command} "${address()}"`;
@@ -161,13 +162,22 @@ function showAgain(useful) {
   form.querySelector(".ask").textContent = again;
 }
 
-/** @returns {URL} the address of the request, with the options of the form */
-function address() {
+/** @param {object} others options in place of those of the form
+ * @returns {URL} the address of the request, with the options of the form */
+function address(others = {}) {
   const url = new URL(form.dataset.api, location.href);
-  for (const [name, value] of Object.entries(options())) {
-    if (value) url.searchParams.set(name, value);
+  const chosen = { ...options(), ...others };
+  // Rules and prediction sets choose one class.
+  const forOne = isMultilabel(chosen.committee) ? ["rule", "coverage"] : [];
+  for (const [name, value] of Object.entries(chosen)) {
+    if (value && !forOne.includes(name)) url.searchParams.set(name, value);
   }
   return url;
+}
+
+/** @returns {boolean} whether a committee answers any number of classes */
+function isMultilabel(committee) {
+  return Boolean(form.querySelector(`[data-multilabel][data-committee="${CSS.escape(committee ?? "")}"]`));
 }
 
 // ---------------------------------------------------------------- classifying
@@ -281,10 +291,12 @@ function fillVerdict(card, answer) {
   const { verdict, timing, warning } = answer;
   const refused = verdict.status === "none";
   card.dataset.status = verdict.status ?? "";
-  slot(card, "label").translate = refused;
+  const holding = verdict.labels?.map(({ label }) => label);
+  const named = holding ? holding.join(", ") || _("None of the classes") : verdict.label;
+  slot(card, "label").translate = refused || holding?.length === 0;
   write(card, {
-    label: refused ? _("None of these") : verdict.label,
-    prob: refused ? "" : percent(verdict.prob),
+    label: refused ? _("None of these") : named,
+    prob: refused || holding ? "" : percent(verdict.prob),
     how: how(answer),
     next: next(verdict),
     warning: warning ?? "",
@@ -296,7 +308,8 @@ function fillVerdict(card, answer) {
   const status = kind ? copyOf(`${kind}-template`) : null;
   if (verdict.status_reason) write(status, { promise: verdict.status_reason.message });
   slot(card, "status").replaceChildren(...(status?.childNodes ?? []));
-  slot(card, "set").replaceChildren(...predictionSet(verdict.set));
+  const set = verdict.labels?.length ? [allHolding(verdict.labels)] : predictionSet(verdict.set);
+  slot(card, "set").replaceChildren(...set);
   const button = slot(card, "copy");
   button.hidden = !navigator.clipboard;
   button.textContent = _("Copy as JSON");
@@ -309,6 +322,7 @@ function how({ members, skipped, verdict }) {
   const ran = members.length;
   const { rule } = verdict;
   const all = ran + skipped.length;
+  if (verdict.labels && ran > 1) return _("{rule} of {all} networks", { rule, all });
   if (ran === 1) {
     if (!skipped.length) return _("{network} alone", { network: best.name });
     return _("{rule} of {all} networks; one was enough", { rule, all });
@@ -320,11 +334,26 @@ function how({ members, skipped, verdict }) {
 }
 
 /** @returns {string} the next most probable classes, or all where none is the answer */
-function next({ status, top }) {
-  const shown = status === "none" ? top : top.slice(1);
+function next({ status, top, labels }) {
+  const names = labels?.map(({ label }) => label);
+  const others = names ? top.filter(({ label }) => !names.includes(label)) : top.slice(1);
+  const shown = status === "none" ? top : others;
   const guesses = shown.map(({ label, prob }) => `${label} ${percent(prob)}`).join("; ");
   if (!guesses) return "";
+  if (names && status !== "none") return _("below their thresholds: {guesses}", { guesses });
   return status === "none" ? _("at best {guesses}", { guesses }) : _("then {guesses}", { guesses });
+}
+
+/** @param {object[]} labels @returns {HTMLElement} all classes that hold, with their thresholds */
+function allHolding(labels) {
+  const list = Object.assign(document.createElement("ol"), { className: "guesses holding" });
+  for (const { label, prob, threshold } of labels) {
+    const line = copyOf("holding-template");
+    write(line, { name: label, prob: percent(prob), threshold: percent(threshold) });
+    slot(line, "bar").setAttribute("width", `${(prob * 100).toFixed(1)}%`);
+    list.append(line);
+  }
+  return list;
 }
 
 /** @param {object | null} set @returns {Iterable<Node>} its classes and what it promises */
@@ -359,8 +388,9 @@ function panels(card, answer, request) {
 function panel(member, { members, verdict, timing }) {
   const element = copyOf("panel-template");
   const agrees = verdict.status !== "none" && member.top[0].index === verdict.index;
-  element.toggleAttribute("data-agrees", agrees);
-  element.toggleAttribute("data-surest", members.length > 1 && member.name === verdict.surest);
+  const isSurest = members.length > 1 && member.name === verdict.surest;
+  element.toggleAttribute("data-agrees", agrees && !verdict.labels);
+  element.toggleAttribute("data-surest", isSurest && !verdict.labels);
   write(element, { member: member.name, spent: duration(timing.members_ms[member.name]) });
   slot(element, "guesses").replaceChildren(...member.top.map(guess));
   return element;

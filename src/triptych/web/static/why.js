@@ -15,6 +15,12 @@ export function offer(card, answer, request) {
   const alone = request.url.searchParams.get("members") ?? "";
   const { label, id } = answer.verdict;
   equip(card, slot(card, "why-verdict"), { label, id, member: alone }, request);
+  // Each class that holds has its own.
+  slot(card, "why-verdict").hidden = Boolean(answer.verdict.labels?.length);
+  const ofLabels = card.querySelectorAll('[data-slot="why-label"]');
+  answer.verdict.labels?.forEach((each, index) => {
+    if (ofLabels[index]) equip(card, ofLabels[index], { ...each, member: alone }, request);
+  });
   for (const { name, top } of answer.members) {
     const panels = [...card.querySelectorAll(".panel:not([data-skipped])")];
     const panel = panels.find((each) => slot(each, "member").textContent === name);

@@ -23,6 +23,10 @@ class Version:
         photos: How many photos it was trained on; ``None`` if unknown.
         accuracy: ``None`` if it was not evaluated.
         damage: What is wrong with it; empty if nothing is.
+        multilabel: Whether it answers any number of classes for a photo.
+        macro_f1: Of a multi-label version, the mean F1 of its classes on photos it was not trained
+            on; ``None`` if it was not evaluated.
+        evaluated: On how many photos that is.
     """
 
     number: int
@@ -32,6 +36,9 @@ class Version:
     photos: int | None = None
     accuracy: HeldOutAccuracy | None = None
     damage: str = ""
+    multilabel: bool = False
+    macro_f1: float | None = None
+    evaluated: int = 0
 
 
 @dataclass(frozen=True)
@@ -96,6 +103,7 @@ def _version(home: Path, name: str, number: int) -> Version:
     try:
         bundle = bundles.find(home, f"{name}@{number}")
         accuracy = bundle.accuracy
+        metrics = bundle.metrics if bundle.multilabel else {}
     except (errors.BundleError, errors.UnknownName) as error:
         # Paths are not for clients.
         return Version(number, damage=error.message.replace(str(home), "HOME"))
@@ -107,4 +115,7 @@ def _version(home: Path, name: str, number: int) -> Version:
         members=tuple(row["name"] for row in about["members"]),
         photos=about["data"]["train"] if "data" in about else None,  # imported models have none
         accuracy=accuracy,
+        multilabel=bundle.multilabel,
+        macro_f1=metrics["committee"]["macro"]["f1"] if metrics else None,
+        evaluated=metrics["images"] if metrics else 0,
     )
