@@ -64,3 +64,6 @@ def test_nothing_is_sorted_into_a_class_that_is_gone(projects: Projects, heap: l
     with pytest.raises(errors.UnknownName):
         projects.sort("heap", {heap[0]: ants, heap[1]: bees})
     assert set(classes(projects).values()) == {None}
+
+
+# ------------------------------------------------------------------ the job, with real networks

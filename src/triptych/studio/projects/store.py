@@ -10,6 +10,7 @@ from typing import Any
 
 from triptych import errors
 from triptych import images
+from triptych.data import near
 from triptych.data.records import Finding
 from triptych.studio.projects import decisions
 from triptych.studio.projects import naming
@@ -278,6 +279,22 @@ class Projects(Transfer, Inbox):
                 with contextlib.suppress(errors.UnknownName):
                     photos.append(photo_table.find(db, number, digest))
         return photos
+
+    def sketches(self, digests: Sequence[str]) -> list[near.Sketch]:
+        """The sketches of stored photos, by which copies are recognised.
+
+        Raises:
+            errors.UnknownName: One of them is not stored.
+        """
+        query = "SELECT sketch FROM content WHERE digest = ?"
+        sketches = []
+        with self.database.reading() as db:
+            for digest in digests:
+                row = db.execute(query, (photo_table.in_bytes(digest),)).fetchone()
+                if row is None:
+                    raise photo_table.unknown(digest)
+                sketches.append(near.Sketch.from_bytes(row[0]))
+        return sketches
 
     def erase(self, key: str, digests: Sequence[str]) -> int:
         """Remove photos from a project for good, with the files that no other project uses.
