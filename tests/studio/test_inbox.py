@@ -83,8 +83,6 @@ def test_a_committee_that_promises_nothing_keeps_only_doubtful_photos(
     assert [bool(verdict["status_reason"]) for verdict in verdicts] == [True, True, False]
     assert verdicts[0]["prob"] > 0.95
     assert {one.name for one in projects.inbox()} == {"1.png", "2.png"}
-    page = client.get("/projects/inbox").text
-    assert '<strong>In doubt</strong>: <span translate="no">daisy' in page
 
 
 @pytest.mark.parametrize("options", [{}, {"keep": "false"}, {"keep": ""}])
@@ -159,112 +157,130 @@ def key(projects: Projects) -> str:
 
 
 @pytest.fixture
-def inbox_ids(client: FlaskClient, projects: Projects) -> list[int]:
+def kept(client: FlaskClient, projects: Projects) -> list[str]:
+    """The digests of a photo the committee is unsure of, and of one that is like none."""
     ask(client, UNSURE, NONE, keep="true")
-    return [one.id for one in sorted(projects.inbox(), key=lambda one: one.name)]
+    return [one.digest for one in sorted(projects.inbox(), key=lambda one: one.name)]
 
 
-def settle(client: FlaskClient, **fields: Any) -> TestResponse:
-    return client.post("/projects/inbox/settle", data=fields, headers=JSON)
+def sort(client: FlaskClient, key: str, **fields: Any) -> TestResponse:
+    return client.post(f"/projects/{key}/sort", data={"source": "inbox", **fields}, headers=JSON)
 
 
 def bees(projects: Projects, key: str) -> int:
     return next(label.id for label in projects.find(key).classes if label.name == "bees")
 
 
-def test_the_inbox_lists_waiting_photos(
-    client: FlaskClient, key: str, inbox_ids: list[int]
-) -> None:
-    page = client.get("/projects/inbox").text
-    assert {int(number) for number in re.findall(r'data-photo="(\d+)"', page)} == set(inbox_ids)
-    assert '<strong>Unsure</strong>: <span translate="no">daisy' in page
-    assert '<strong>None of these</strong>; at best <span translate="no">daisy' in page
-    assert "2 photos" in page
+def test_the_inbox_lists_waiting_photos(client: FlaskClient, key: str, kept: list[str]) -> None:
+    answer = client.get("/projects/inbox")
+    assert answer.location == f"/projects/{key}/sort?source=inbox"
+    page = client.get(answer.location).text
+    assert set(re.findall(r'data-photo="(\w+)"', page)) == set(kept)
+    assert "none of its classes" in page
+    assert re.search(r">daisy</span> [\d.]+.%", page)
+    assert "2 photos left to sort" in page
     assert "style=" not in page
 
 
-def test_a_labelled_photo_joins_the_project(
-    client: FlaskClient, projects: Projects, key: str, inbox_ids: list[int]
+def test_a_labelled_photo_joins_the_project_and_is_taken_back(
+    client: FlaskClient, projects: Projects, key: str, kept: list[str]
 ) -> None:
-    answer = settle(client, kept=inbox_ids[0], project=key, do=f"class:{bees(projects, key)}")
-    assert answer.json["waiting"] == 1
+    answer = sort(client, key, photo=kept[0], do=f"class:{bees(projects, key)}").json
+    assert (answer["left"], answer["said"]) == (1, ["1 photo in bees."])
     photo = trained_project.photos_by_name(projects, key)["0.png"]
     assert photo.class_id == bees(projects, key)
     assert projects.read(photo.digest) == UNSURE
-    assert [one.id for one in projects.inbox()] == [inbox_ids[1]]
+    assert [one.digest for one in projects.inbox()] == [kept[1]]
+    # Somebody else's page still shows it.
+    again = sort(client, key, photo=kept, do=f"class:{bees(projects, key)}").json
+    assert (again["photos"], again["left"]) == ([kept[1]], 0)
+    assert "1 photo was decided about by somebody else" in again["said"][1]
+    fields = {"source": "inbox", "batch": again["batch"], "kept": again["kept"]}
+    undone = client.post(f"/projects/{key}/sort/undo", data=fields, headers=JSON)
+    assert undone.json["left"] == 1
+    assert list(trained_project.photos_by_name(projects, key)) == ["0.png"]
 
 
 def test_photos_are_dismissed_and_restored(
-    client: FlaskClient, projects: Projects, key: str, inbox_ids: list[int]
+    client: FlaskClient, projects: Projects, key: str, kept: list[str]
 ) -> None:
-    assert settle(client, kept=inbox_ids, project=key, do="dismiss").json["waiting"] == 0
-    assert "There is nothing to review" in client.get("/projects/inbox").text
-    answer = client.post("/projects/inbox/reopen", data={"kept": inbox_ids}, headers=JSON)
-    assert answer.json["waiting"] == 2
+    answer = sort(client, key, photo=kept, do="exclude").json
+    assert (answer["left"], answer["batch"]) == (0, 0)
+    page = client.get(f"/projects/{key}/sort?source=inbox").text
+    assert "There is nothing to review" in page
+    fields = {"source": "inbox", "batch": "0", "kept": answer["kept"]}
+    undone = client.post(f"/projects/{key}/sort/undo", data=fields, headers=JSON)
+    assert undone.json["left"] == 2
+    assert projects.find(key).photos == 0
 
 
 def test_without_a_script_the_form_leads_back_and_offers_to_undo(
-    client: FlaskClient, projects: Projects, key: str, inbox_ids: list[int]
+    client: FlaskClient, projects: Projects, key: str, kept: list[str]
 ) -> None:
-    fields = {"one": f"{inbox_ids[0]} dismiss", "kept": inbox_ids[1], "project": key}
     page = client.post(
-        "/projects/inbox/settle",
-        data=fields,
+        f"/projects/{key}/sort",
+        data={"source": "inbox", "photo": kept[0], "do": "exclude"},
         headers={"Accept": "text/html"},
         follow_redirects=True,
     ).text
-    assert "1 photo dealt with." in page
-    assert f'<input type="hidden" name="kept" value="{inbox_ids[0]}">' in page
-    assert [one.id for one in projects.inbox()] == [inbox_ids[1]]
+    assert "The last decision can be taken back." in page
+    (number,) = re.findall(r'<input type="hidden" name="kept" value="(\d+)">', page)
+    assert [one.digest for one in projects.inbox()] == [kept[1]]
+    projects.reopen([int(number)])
+    assert len(projects.inbox()) == 2
 
 
 def test_the_project_whose_committee_was_unsure_is_offered_first(
-    client: FlaskClient, projects: Projects, inbox_ids: list[int]
+    client: FlaskClient, projects: Projects, kept: list[str]
 ) -> None:
+    page = client.get("/projects/inbox", follow_redirects=True).text
+    assert "Make one first; the photos wait." in page
     garden = trained_project.create(projects, title=studios.GARDEN, each=0)
     other = trained_project.create(projects, title="Other", each=0)
-    assert f'value="{garden}" selected' in client.get("/projects/inbox").text
-    assert f'value="{other}" selected' in client.get(f"/projects/inbox?project={other}").text
+    page = client.get("/projects/inbox", follow_redirects=True).text
+    assert f'value="{garden}" selected' in page
+    page = client.get(f"/projects/inbox?project={other}", follow_redirects=True).text
+    assert f'value="{other}" selected' in page
 
 
 @pytest.mark.parametrize(
-    ("fields", "status", "message"),
+    ("key", "fields", "status", "message"),
     [
-        ({"do": "dismiss"}, 400, "No photo was chosen"),
-        ({"kept": "1", "do": "keep"}, 400, "expected class:CLASS or dismiss"),
-        ({"kept": "99", "do": "dismiss"}, 404, "no photo of number 99"),
-        ({"kept": "1", "do": "class:999", "project": "garden"}, 404, "no class of number 999"),
-        ({"kept": "1", "do": "class:1", "project": "nowhere"}, 404, "There is no project"),
+        ("garden", {"do": "exclude"}, 400, "No photo was chosen"),
+        ("garden", {"photo": "0" * 64, "do": "keep"}, 400, "expected accept, class:CLASS or"),
+        ("garden", {"photo": "1", "do": "exclude"}, 400, "expected its SHA-256"),
+        ("garden", {"photo": "0" * 64, "do": "class:1", "source": "x"}, 400, "one of: project, in"),
+        ("garden", {"photo": "kept", "do": "class:999"}, 404, "no class of number 999"),
+        ("nowhere", {"photo": "kept", "do": "class:1"}, 404, "There is no project"),
     ],
 )
 def test_impossible_actions_are_refused_with_a_message(
     client: FlaskClient,
     projects: Projects,
+    kept: list[str],
     key: str,
-    inbox_ids: list[int],
     fields: dict[str, str],
     status: int,
     message: str,
 ) -> None:
-    answer = settle(client, **fields)
+    trained_project.create(projects, each=0)
+    if fields.get("photo") == "kept":
+        fields = {**fields, "photo": kept[0]}
+    answer = sort(client, key, **fields)
     assert answer.status_code == status
     assert message in answer.json["error"]["message"]
     assert len(projects.inbox()) == 2
 
 
-def test_an_inbox_that_is_off_says_how_to_open_it(projects: Projects) -> None:
-    page = studio(projects).get("/projects/inbox").text
+def test_an_inbox_that_is_off_says_how_to_open_it(projects: Projects, key: str) -> None:
+    page = studio(projects).get("/projects/inbox", follow_redirects=True).text
     assert "The inbox is off" in page
     assert "triptych serve --inbox on" in page
 
 
 def test_kept_photos_can_be_reviewed_while_the_inbox_is_off(
-    client: FlaskClient, projects: Projects, key: str, inbox_ids: list[int]
+    client: FlaskClient, projects: Projects, key: str, kept: list[str]
 ) -> None:
-    page = studio(projects).get("/projects/inbox").text
+    page = studio(projects).get("/projects/inbox", follow_redirects=True).text
     assert page.count("data-photo=") == 2
     assert "The inbox is off" in page
-
-
-def test_without_projects_photos_wait(client: FlaskClient, inbox_ids: list[int]) -> None:
-    assert "There is no project to add them to yet" in client.get("/projects/inbox").text

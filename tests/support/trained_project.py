@@ -15,6 +15,10 @@ from support.images import squares
 from triptych import bundles
 from triptych import evaluation
 from triptych.bundles.oof_predictions import OOFPredictions
+from triptych.ensemble import conformal
+from triptych.ensemble.cascade import Stage
+from triptych.ensemble.params import EnsembleParams
+from triptych.ensemble.params import RuleParams
 from triptych.studio.projects import ProjectPhoto
 from triptych.studio.projects import Projects
 
@@ -52,6 +56,16 @@ PREDICTIONS = {
 }
 
 
+# Answers with a probability of 0.8 or more are called sure.
+FITTED = EnsembleParams(
+    temperatures=(1.0,),
+    weights=(1.0,),
+    stages=(Stage(0),),
+    rules={"mean": RuleParams(1.0, 0.8, tuple(conformal.GRID))},
+    provenance={"photos": 100, "precision": 0.95},
+)
+
+
 def create(
     projects: Projects, *, title: str = "Garden", classes: Sequence[str] = CLASSES, each: int = 4
 ) -> str:
@@ -80,6 +94,7 @@ def train(
     answers: Mapping[str, Prediction] = PREDICTIONS,
     *,
     labels: Sequence[str] = CLASSES,
+    fitted: EnsembleParams | None = None,
 ) -> bundles.Bundle:
     """Write the next version of a project's committee, with these predictions for its photos."""
     photos, project = photos_by_name(projects, key), projects.find(key)
@@ -105,7 +120,7 @@ def train(
             "labels": [{"name": name, "id": name} for name in labels],
             "members": [{"name": "one", "recipe": {"size": [8, 8], "scaling": "tf"}, "cost": 1.0}],
             "rule": "mean",
-            "doubt": None,
+            "doubt": fitted.to_dict() if fitted else None,
             "data": {
                 "name": "table",
                 "train": int((~predictions.held_out).sum()),

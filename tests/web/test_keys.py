@@ -67,8 +67,10 @@ ENDPOINTS = {
         studio_decisions.retrain studio_decisions.undo studio_exports.download studio_exports.job
         studio_exports.remove studio_exports.start studio_exports.stop studio_imports.again
         studio_imports.form studio_imports.one studio_imports.progress studio_imports.start
-        studio_imports.stop studio_inbox.inbox studio_int8.job studio_int8.start studio_int8.stop
-        studio_inbox.reopen studio_inbox.settle studio_publish.activate studio_publish.bundles
+        studio_imports.stop studio_int8.job studio_int8.start studio_int8.stop
+        studio_publish.activate studio_publish.bundles
+        studio_sorting.decide studio_sorting.inbox studio_sorting.job studio_sorting.sort
+        studio_sorting.start studio_sorting.stop studio_sorting.undo
         studio_publish.download studio_publish.edit studio_publish.one studio_publish.publish
         studio_review.cell studio_review.compare studio_review.label_issues
         studio_review.old_label_issues studio_review.report studio_review.result

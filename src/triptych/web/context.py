@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from dataclasses import field
 from functools import cached_property
+from typing import Any
 from typing import TypeVar
 from typing import cast
 
@@ -27,6 +28,7 @@ from triptych.studio.keys import Key
 from triptych.studio.model_imports import ModelImports
 from triptych.studio.projects import Projects
 from triptych.studio.quantizing import Quantizing
+from triptych.studio.sorting import Sorting
 from triptych.utils.queueing import Deadline
 from triptych.utils.queueing import Queue
 from triptych.utils.queueing import Wait
@@ -123,6 +125,11 @@ class Studio:
         """The int8 networks that people make here."""
         return Quantizing(self.settings.home)
 
+    @cached_property
+    def sorting(self) -> Sorting:
+        """The heaps that people sort here."""
+        return Sorting(self.settings.home, self._engine_options)
+
     @property
     def has_jobs(self) -> bool:
         """Whether the jobs were opened."""
@@ -130,8 +137,11 @@ class Studio:
 
     @cached_property
     def _jobs(self) -> Jobs:
-        build = {name: getattr(self.settings, name) for name in ("precision", "device", "threads")}
-        return Jobs(self.projects, self.settings.home, build)
+        return Jobs(self.projects, self.settings.home, self._engine_options)
+
+    @property
+    def _engine_options(self) -> dict[str, Any]:
+        return {name: getattr(self.settings, name) for name in ("precision", "device", "threads")}
 
     def do(self, work: Callable[[], T]) -> T:
         """Run a slow function in the queue.

@@ -17,7 +17,7 @@ BLUEPRINTS = (
     "studio_disk",
     "studio_exports",
     "studio_imports",
-    "studio_inbox",
+    "studio_sorting",
     "studio_int8",
     "studio_publish",
     "studio_review",

@@ -129,6 +129,7 @@ def serve(
         studio.jobs.close()
     studio.exports.close()
     studio.quantizing.close()
+    studio.sorting.close()
     say("The studio is closed.")
 
 

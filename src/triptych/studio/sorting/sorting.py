@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from triptych import bundles
+from triptych.engines.options import INT8
 from triptych.results import SURE
 from triptych.studio import review
 from triptych.studio.bundle_jobs import BundleJob
@@ -103,6 +104,7 @@ class Heap:
         groups: Those of `photos` that are alike, without what was sorted since.
         proposals: By class, the largest first.
         version: Of the committee that was asked; ``None`` for none.
+        newest: Of the project's newest committee; ``None`` if it was not taught yet.
         promise: The share of sure answers that is promised to be right, in (0, 1).
         missing_promise: Why no answer is called sure, for people.
         new: How many photos came since the plan was made.
@@ -118,6 +120,7 @@ class Heap:
     groups: list[list[HeapPhoto]] = field(repr=False)
     proposals: list[Proposal] = field(repr=False)
     version: int | None
+    newest: int | None
     promise: float | None
     missing_promise: str | None
     new: int
@@ -157,6 +160,8 @@ class Sorting:
     def __init__(self, home: Path, options: Mapping[str, Any] = {}) -> None:
         self._home = home
         self._options = dict(options)
+        if options.get("precision") == INT8:  # what is promised was fitted unquantized
+            self._options["precision"] = "auto"
         self._jobs: BundleJobs[SortingJob] = BundleJobs(home)
 
     def start(self, key: str, source: str) -> SortingJob:
@@ -197,10 +202,10 @@ def heap_of(projects: Projects, home: Path, key: str, source: str) -> Heap:
         errors.BundleError: Its newest committee is damaged.
     """
     project, waiting = projects.find(key), plan.photos_of(projects, key, source)
-    versions = bundles.versions(home, key)
-    newest = review.open(projects, home, key) if versions else None
+    newest = review.open(projects, home, key) if bundles.versions(home, key) else None
+    version = newest.bundle.version if newest else None
     made = Plan.read(home, key, source)
-    current = made if made and made.version == (versions[-1] if versions else None) else None
+    current = made if made and made.version == version else None
     asked = newest if current else None  # an older plan still says which photos are alike
     photos = {digest: _photo(digest, name, current, asked) for digest, name in waiting}
     known = made or Plan(None)
@@ -219,6 +224,7 @@ def heap_of(projects: Projects, home: Path, key: str, source: str) -> Heap:
         groups=[group for group in groups if len(group) > 1],
         proposals=_proposals(sure, asked, params.sure if params else math.inf),
         version=current.version if current else None,
+        newest=version,
         promise=precision if params and params.is_fitted and params.sure <= 1 else None,
         missing_promise=newest.bundle.missing_promise if newest else None,
         new=len(photos.keys() - known.digests),

@@ -9,13 +9,13 @@ from triptych.web import context
 from triptych.web.studio import decisions
 from triptych.web.studio import disk
 from triptych.web.studio import exports
-from triptych.web.studio import inbox
 from triptych.web.studio import int8
 from triptych.web.studio import model_imports
 from triptych.web.studio import photos
 from triptych.web.studio import project_list
 from triptych.web.studio import publish
 from triptych.web.studio import review
+from triptych.web.studio import sorting
 from triptych.web.studio import training
 from triptych.web.studio import try_out
 from triptych.web.studio.blueprint import blueprint
@@ -27,7 +27,7 @@ blueprints: tuple[flask.Blueprint, ...] = (
     blueprint,
     review.blueprint,
     decisions.blueprint,
-    inbox.blueprint,
+    sorting.blueprint,
     publish.blueprint,
     exports.blueprint,
     int8.blueprint,
@@ -37,6 +37,7 @@ blueprints: tuple[flask.Blueprint, ...] = (
 
 TABS = {
     text("Photos"): "studio.photos",
+    text("Sort"): "studio_sorting.sort",
     text("Teach"): "studio.teach",
     text("Try"): "studio.try_out",
     text("Result"): "studio_review.result",

@@ -218,6 +218,8 @@ def _batch(decisions: list[Decision], name: str | None, *, multilabel: bool) -> 
         sentence = text("Included {what} again.", what=what)
     elif first.labels_before == first.labels_after:
         sentence = text("Confirmed {what} as {classes}.", what=what, classes=after or NOTHING)
+    elif not multilabel and (classes := len({each.labels_after for each in decisions})) > 1:
+        sentence = text("Sorted {what} into {classes} classes.", what=what, classes=classes)
     elif not multilabel:
         moved = text("Moved {what} to {classes}.", what=what, classes=after)
         removed = text("Removed {what} from {classes}.", what=what, classes=before)

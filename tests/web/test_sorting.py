@@ -1,0 +1,214 @@
+"""The page *Sort*: proposals accepted as one batch, photos and groups named, and two people."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from support import studios
+from support import trained_project
+from support.images import squares
+from triptych import settings
+from triptych.studio.keys import Keys
+from triptych.studio.projects import Projects
+from triptych.studio.sorting import PROJECT
+from triptych.studio.sorting import Answer
+from triptych.studio.sorting import Plan
+from triptych.web import create_app
+from triptych.web.registry import Registry
+
+JSON = {"Accept": "application/json"}
+SURE, UNSURE, NONE = "sure", "unsure", "none"
+# What a committee of ants, bees and wasps answers about the photos of the heap.
+ANSWERS = [
+    *[Answer(SURE, 1, 0.9 + n / 1000) for n in range(6)],
+    *[Answer(UNSURE, 0, 0.6), Answer(NONE, 2, 0.5), Answer(UNSURE, 0, 0.7), Answer(SURE, 2, 0.9)],
+]
+
+
+@pytest.fixture
+def projects(tmp_path: Path) -> Projects:
+    return Projects(tmp_path)
+
+
+@pytest.fixture
+def key(projects: Projects) -> str:
+    key = trained_project.create(projects)
+    trained_project.train(projects, key, fitted=trained_project.FITTED)
+    return key
+
+
+@pytest.fixture
+def heap(projects: Projects, key: str) -> list[str]:
+    """The digests of ten photos without a class; a plan says what the committee answers."""
+    digests = [
+        projects.add(key, f"heap-{n}.png", squares(200 + n)).digest for n in range(len(ANSWERS))
+    ]
+    by_hand = [digests[7], digests[6], digests[8]]
+    plan = Plan(
+        1,
+        dict(zip(digests, ANSWERS, strict=True)),
+        by_hand,
+        [[digests[6], digests[8]]],
+        frozenset(digests),
+    )
+    plan.write(projects.home, key, PROJECT)
+    return digests
+
+
+@pytest.fixture
+def client(projects: Projects) -> FlaskClient:
+    return studio(projects)
+
+
+def studio(projects: Projects, **options: object) -> FlaskClient:
+    registry = Registry(studios.fake_classifier, studios.catalogue("lite"), "lite")
+    return create_app(settings.load({}, home=projects.home, **options), registry).test_client()
+
+
+def post(client: FlaskClient, address: str, **fields: Any) -> TestResponse:
+    return client.post(address, data=fields, headers=JSON)
+
+
+def classes(projects: Projects, key: str) -> dict[str, str | None]:
+    names: dict[int | None, str] = {each.id: each.name for each in projects.find(key).classes}
+    photos = projects.photos(key, limit=-1)
+    return {each.name: names.get(each.class_id) for each in photos if each.name.startswith("heap")}
+
+
+def form_of(page: str, name: str) -> dict[str, Any]:
+    """The fields of the proposal of a class, as a browser sends them without a script."""
+    forms = re.findall(r'<form class="proposal.*?</form>', page, re.DOTALL)
+    (form,) = [each for each in forms if f'<strong translate="no">{name}</strong>' in each]
+    return {
+        "photo": re.findall(r'name="photo" value="([^"]+)" checked', form),
+        "rest": re.search(r'name="rest" value="([^"]*)"', form)[1],
+        "do": re.search(r'name="do" value="([^"]+)"', form)[1],
+    }
+
+
+def shown(page: str) -> list[str]:
+    by_hand = page[page.index('id="sort"') :]
+    return re.findall(r'data-photo="(\w+)"', by_hand)
+
+
+def test_all_that_the_committee_is_sure_of_is_accepted_and_taken_back_at_once(
+    client, projects, key, heap
+):
+    page = client.get(f"/projects/{key}/sort").text
+    assert "10 photos left to sort" in page
+    assert '<strong>6</strong> photos look like <strong translate="no">bees</strong>' in page
+    assert "at least 95\xa0% are right" in page
+    # Out of fold, three bees were called bees as surely, and two ants.
+    assert "3 of 5 such answers were right when it was tested" in page
+    fields = form_of(page, "bees")
+    assert {value.partition(":")[0] for value in fields["photo"]} == set(heap[:6])
+    answer = post(client, f"/projects/{key}/sort", **fields).json
+    assert (answer["said"], answer["left"]) == (["6 photos in bees."], 4)
+    assert [*classes(projects, key).values()] == ["bees"] * 6 + [None] * 4
+    assert "look like <strong" not in client.get(f"/projects/{key}/sort").text
+    undone = post(client, f"/projects/{key}/sort/undo", batch=answer["batch"])
+    assert undone.json["left"] == 10
+    assert set(classes(projects, key).values()) == {None}
+
+
+def test_what_others_decided_since_the_page_was_loaded_stays(client, projects, key, heap):
+    fields = form_of(client.get(f"/projects/{key}/sort").text, "bees")
+    ants = projects.find(key).classes[0].id
+    projects.decide(key, [heap[0]], class_id=ants, person="Ann")
+    projects.decide(key, [heap[1]], exclude=True, person="Ann")
+    mine = post(client, f"/projects/{key}/sort", **fields).json
+    assert mine["said"][1].startswith("2 photos were decided about by somebody else meanwhile")
+    assert set(mine["photos"]) == set(heap[2:6])
+    assert classes(projects, key)["heap-0.png"] == "ants"
+    # Ann goes on; my step is taken back all the same, and hers stays.
+    projects.decide(key, [heap[9]], class_id=ants, person="Ann")
+    assert post(client, f"/projects/{key}/sort/undo", batch=mine["batch"]).json["left"] == 7
+    projects.decide(key, [heap[2]], class_id=ants, person="Ann")
+    again = post(client, f"/projects/{key}/sort", **fields).json
+    projects.decide(key, [heap[3]], class_id=ants, person="Ann")
+    refused = post(client, f"/projects/{key}/sort/undo", batch=again["batch"])
+    assert refused.status_code == 409
+    assert "1 of these photos was decided about since" in refused.json["error"]["message"]
+
+
+def test_the_uncertain_come_first_and_each_is_accepted_as_proposed(client, projects, key, heap):
+    page = client.get(f"/projects/{key}/sort").text
+    assert shown(page) == [heap[7], heap[6], heap[8]]
+    assert "<strong>None of these</strong>" in page
+    values = re.findall(r'name="photo" value="([^"]+)" >', page)
+    answer = post(client, f"/projects/{key}/sort", photo=values, do="accept").json
+    assert answer["said"] == ["3 photos, each in the class proposed for it."]
+    assert classes(projects, key)["heap-7.png"] == "wasps"
+    history = client.get(f"/projects/{key}/decisions").text
+    assert "Sorted 3 photos into 2 classes." in history
+
+
+def test_a_proposal_is_what_the_person_saw(client, projects, key, heap):
+    page = client.get(f"/projects/{key}/sort").text
+    fields = form_of(page, "bees")
+    bees = next(each for each in projects.find(key).classes if each.name == "bees")
+    projects.rename_class(key, bees.id, "honey bees")
+    names = ("ants", "honey bees", "wasps")
+    trained_project.train(projects, key, labels=names, fitted=trained_project.FITTED)
+    page = client.get(f"/projects/{key}/sort").text
+    assert "look like <strong" not in page  # the newest committee was not asked yet
+    assert "data-start" in page
+    assert post(client, f"/projects/{key}/sort", **fields).json["left"] == 4
+    assert classes(projects, key)["heap-0.png"] == "honey bees"
+
+
+def test_a_group_is_named_together(client, projects, key, heap):
+    page = client.get(f"/projects/{key}/sort?by=groups").text
+    assert "2 alike photos" in page
+    assert shown(page) == [heap[6], heap[8]]
+    ants = projects.find(key).classes[0].id
+    post(client, f"/projects/{key}/sort", photo=[heap[6], heap[8]], do=f"class:{ants}")
+    assert classes(projects, key)["heap-8.png"] == "ants"
+    assert "alike photos" not in client.get(f"/projects/{key}/sort?by=groups").text
+
+
+def test_each_step_is_in_the_history_with_the_name_of_the_key(projects, key, heap):
+    client = studio(projects, api_key="the key of the settings")
+    text = Keys(projects.home).add("Anna", "teach")[1]
+    client.post(
+        f"/projects/{key}/sort",
+        data={"photo": heap, "do": f"class:{projects.find(key).classes[0].id}"},
+        headers={**JSON, "Authorization": f"Bearer {text}"},
+    )
+    decisions = projects.history(key)
+    assert [each.person for each in decisions] == ["Anna"] * len(heap)
+    assert len({each.batch for each in decisions}) == 1
+
+
+def test_before_the_first_teaching_photos_are_there_to_be_named(client, projects):
+    key = projects.make("New").key
+    page = client.get(f"/projects/{key}/sort").text
+    assert "Every photo has a class." in page
+    photo = projects.add(key, "a.png", squares(1))
+    page = client.get(f"/projects/{key}/sort").text
+    assert "Make the classes first" in page
+    assert "1 photo left to sort" in page
+    assert "data-start" in page
+    assert shown(page) == [photo.digest]
+    assert post(client, f"/projects/{key}/sort/undo", batch="0").status_code == 409
+    assert post(client, f"/projects/{key}/sort/undo").status_code == 400
+    assert client.get(f"/projects/{key}/sort/job.json").json is None
+
+
+def test_how_many_labels_are_left_is_said_or_that_it_cannot_be_known(client, projects, key, heap):
+    page = client.get(f"/projects/{key}/sort").text
+    assert "Right answers to photos it was not taught:" in page
+    assert "cannot be known" in page
+
+
+def test_a_project_with_any_number_of_classes_a_photo_says_so(client, projects, key, heap):
+    projects.set_multilabel(key, True)
+    page = client.get(f"/projects/{key}/sort").text
+    assert "Sorting is for projects with one class a photo" in page
+    assert 'id="sort"' not in page
