@@ -56,6 +56,8 @@ PREDICTIONS = {
 }
 
 
+# Accuracies by photos per class.
+CURVE = {1: (0.5, 0.7), 2: (0.8, 1.0)}
 # Answers with a probability of 0.8 or more are called sure.
 FITTED = EnsembleParams(
     temperatures=(1.0,),
@@ -95,6 +97,7 @@ def train(
     *,
     labels: Sequence[str] = CLASSES,
     fitted: EnsembleParams | None = None,
+    curve: Mapping[int, Sequence[float]] = CURVE,
 ) -> bundles.Bundle:
     """Write the next version of a project's committee, with these predictions for its photos."""
     photos, project = photos_by_name(projects, key), projects.find(key)
@@ -110,7 +113,7 @@ def train(
 
     def fill(folder: Path) -> dict[str, Any]:
         predictions.save(folder)
-        (folder / "metrics.json").write_text(json.dumps(_figures(predictions, labels)))
+        (folder / "metrics.json").write_text(json.dumps(_figures(predictions, labels, curve)))
         (folder / "report.html").write_text("<!doctype html><title>Report</title><p>All of it.")
         member_folder = folder / "members" / "one"
         member_folder.mkdir(parents=True)
@@ -132,7 +135,9 @@ def train(
     return bundles.write(projects.home, key, fill)
 
 
-def _figures(predictions: OOFPredictions, labels: Sequence[str]) -> dict[str, Any]:
+def _figures(
+    predictions: OOFPredictions, labels: Sequence[str], curve: Mapping[int, Sequence[float]]
+) -> dict[str, Any]:
     held_out = predictions.held_out
     outcome = evaluation.Predictions(
         labels=tuple(labels),
@@ -144,5 +149,5 @@ def _figures(predictions: OOFPredictions, labels: Sequence[str]) -> dict[str, An
         committee=predictions.probs[held_out],
         sources=tuple(predictions.sources[held_out]),
     )
-    curve = [{"images_per_class": 1, "top1": [0.5, 0.7]}, {"images_per_class": 2, "top1": [0.8, 1]}]
-    return {**evaluation.metrics_of(outcome), "learning_curve": curve}
+    points = [{"images_per_class": size, "top1": list(top1)} for size, top1 in curve.items()]
+    return {**evaluation.metrics_of(outcome), "learning_curve": points}

@@ -21,6 +21,11 @@ from support.images import squares
 from triptych.studio.projects import Projects
 from triptych.studio.projects.job_table import Job
 from triptych.studio.projects.job_table import JobTable
+from triptych.studio.sorting import INBOX
+from triptych.studio.sorting import PROJECT
+from triptych.studio.sorting import Answer
+from triptych.studio.sorting import Plan
+from triptych.studio.sorting import plan
 
 pytestmark = [*browser.MARKS, pytest.mark.slow]
 
@@ -44,7 +49,9 @@ PAGES = {
     "bundles": "/bundles",
     "disk": "/disk",
     "share": "/c/garden",
-    "inbox": "/projects/inbox?project=garden",
+    "inbox": "/projects/garden/sort?source=inbox",
+    "sort": "/projects/garden/sort",
+    "sort-none": "/projects/begun/sort",
 }
 
 
@@ -82,6 +89,10 @@ def garden(projects: Projects) -> str:
         verdict = {**guess, "committee": "garden", "top": top}
         projects.keep(f"kept-{seed}.png", squares(seed), verdict)
     projects.make("Begun")
+    for source in (PROJECT, INBOX):  # the pages would begin to compute them
+        digests = [digest for digest, _ in plan.photos_of(projects, key, source)]
+        answers = dict.fromkeys(digests, Answer("sure" if source == PROJECT else "none", 1, 0.9))
+        Plan(2, answers, digests, [digests], frozenset(digests)).write(projects.home, key, source)
     return key
 
 

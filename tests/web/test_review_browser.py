@@ -15,11 +15,16 @@ from support import trained_project
 from support.browser import assert_no_overflow
 from support.browser import expect
 from support.browser import follow
+from support.browser import obstacles
 from support.browser import screenshot
 from support.browser import wait_for
 from support.images import plain_image
 from support.images import squares
 from triptych.studio.projects import Projects
+from triptych.studio.sorting import INBOX
+from triptych.studio.sorting import PROJECT
+from triptych.studio.sorting import Answer
+from triptych.studio.sorting import Plan
 
 pytestmark = browser.MARKS
 
@@ -136,33 +141,117 @@ def keep(projects: Projects, *seeds: int) -> None:
         )
 
 
+def heap(projects: Projects, key: str) -> list[str]:
+    """Ten photos without a class: six the committee is sure of, two alone, and two alike."""
+    digests = [projects.add(key, f"heap-{n}.png", squares(200 + n)).digest for n in range(10)]
+    answers = [*[Answer("sure", 1, 0.9)] * 6, Answer("none", 2, 0.5), Answer("unsure", 0, 0.6)]
+    answers += [Answer("unsure", 2, 0.7)] * 2
+    known = dict(zip(digests, answers, strict=True))
+    Plan(1, known, digests[6:], [digests[8:]], frozenset(digests)).write(
+        projects.home, key, PROJECT
+    )
+    return digests
+
+
+def test_a_heap_is_sorted_by_keyboard_alone(visit, projects):
+    key = trained_project.create(projects, title="Heap")
+    trained_project.train(projects, key, fitted=trained_project.FITTED)
+    heap(projects, key)
+
+    def left() -> int:
+        return projects.find(key).unsorted
+
+    page = visit(f"/projects/{key}/sort")
+    said = page.locator("#undo [role=status]")
+    count = page.locator("#left")
+    expect(count).to_have_text("10 photos left to sort")
+    screenshot(page, "sort")
+    # All that look like bees at once, and back.
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.textContent") == "Accept all":
+            break
+    page.keyboard.press("Enter")
+    expect(said).to_have_text("6 photos in bees.")
+    expect(count).to_have_text("4 photos left to sort")
+    page.keyboard.press("Enter")  # the focus is on Undo
+    expect(said).to_have_text("Undone; nothing is left to undo.")
+    expect(count).to_have_text("10 photos left to sort")
+    page.keyboard.press("Enter")
+    expect(said).to_have_text("6 photos in bees.")
+    # One by one: none of these first. The first arrow goes to the photos.
+    page.evaluate("document.activeElement.blur()")
+    page.keyboard.press("ArrowDown")
+    assert_focused(page, "heap-6.png")
+    page.keyboard.press("1")
+    expect(said).to_have_text("1 photo in ants.")
+    assert_focused(page, "heap-7.png")
+    page.keyboard.press("Enter")  # as proposed
+    expect(said).to_have_text("1 photo in ants.")
+    assert_focused(page, "heap-8.png")
+    page.keyboard.press("u")
+    expect(count).to_have_text("3 photos left to sort")
+    assert home_of(projects, key, "heap-6.png") == "ants"
+    assert trained_project.photos_by_name(projects, key)["heap-7.png"].class_id is None
+    assert_focused(page, "heap-7.png")
+    page.keyboard.press("n")  # a new class
+    page.keyboard.type("moths")
+    with page.expect_navigation():
+        page.keyboard.press("Enter")
+    page.keyboard.press("ArrowDown")
+    assert_focused(page, "heap-7.png")
+    page.keyboard.press("4")
+    expect(said).to_have_text("1 photo in moths.")
+    # Groups: one key names all photos that are ticked.
+    page.goto(f"{page.url}?by=groups")
+    screenshot(page, "sort-groups")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Space")
+    page.keyboard.press("3")
+    expect(said).to_have_text("1 photo in wasps.")
+    expect(count).to_have_text("1 photo left to sort")
+    page.keyboard.press("Space")
+    page.keyboard.press("x")
+    expect(said).to_have_text("1 photo left out.")
+    assert left() == 0
+    page.keyboard.press("u")
+    page.keyboard.press("u")
+    expect(count).to_have_text("2 photos left to sort")
+    assert {each.name for each in projects.photos(key, class_id=None)} == {
+        "heap-8.png",
+        "heap-9.png",
+    }
+    page.set_viewport_size({"width": 390, "height": 780})
+    assert_no_overflow(page)
+    assert obstacles(page) == []
+    screenshot(page, "sort-phone")
+
+
 def test_the_inbox_by_keyboard_alone(visit, projects, key):
     for one in projects.inbox():
         projects.dismiss([one.id])
     keep(projects, 101, 102, 103)
+    waiting = {one.digest for one in projects.inbox()}
+    Plan(1, digests=frozenset(waiting)).write(projects.home, key, INBOX)
     page = visit(f"/projects/inbox?project={key}")
-    page.locator("[data-photo] input").first.focus()
-    assert_focused(page, "kept-103.png")  # the newest first
+    page.keyboard.press("ArrowDown")
+    assert_focused(page, "kept-101.png")
     page.keyboard.press("2")
     page.get_by_text("1 photo in bees.").wait_for()
     assert_focused(page, "kept-102.png")
     page.keyboard.press("x")
-    page.get_by_text("1 photo dismissed.").wait_for()
-    expect(page.locator("#waiting")).to_have_text("1 photo")
+    page.get_by_text("1 photo left out.").wait_for()
+    expect(page.locator("#left")).to_have_text("1 photo left to sort")
     page.keyboard.press("u")
     page.get_by_text("Undone.").wait_for()
-    expect(page.locator("#waiting")).to_have_text("2 photos")
+    expect(page.locator("#left")).to_have_text("2 photos left to sort")
     screenshot(page, "inbox")
     page.reload()
     expect(page.locator("[data-photo]")).to_have_count(2)
-    assert (
-        trained_project.photos_by_name(projects, key)["kept-103.png"].class_id
-        == projects.find(key).classes[1].id
-    )
-    page.get_by_role("button", name="Choose all").click()
-    page.get_by_role("button", name="wasps").click()
-    page.get_by_text("2 photos in wasps.").wait_for()
-    assert projects.waiting() == 0
+    assert home_of(projects, key, "kept-101.png") == "bees"
+    page.set_viewport_size({"width": 390, "height": 780})
+    assert_no_overflow(page)
 
 
 def test_a_photo_from_the_classify_page_reaches_the_inbox(visit, projects):
@@ -200,15 +289,6 @@ def test_a_phone(visit, projects, key, path, scheme):
     )
     assert_no_overflow(page)
     screenshot(page, f"review-{path.partition('?')[0].replace('/', '-')}-phone-{scheme}")
-
-
-def test_the_inbox_on_a_phone(visit, projects, key):
-    keep(projects, 104, 105)
-    page = visit(
-        f"/projects/inbox?project={key}", viewport={"width": 390, "height": 780}, is_mobile=True
-    )
-    assert_no_overflow(page)
-    screenshot(page, "inbox-phone")
 
 
 def test_a_label_is_corrected_without_a_script(visit, projects, key):

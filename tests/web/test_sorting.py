@@ -19,8 +19,10 @@ from triptych.studio.projects import Projects
 from triptych.studio.sorting import PROJECT
 from triptych.studio.sorting import Answer
 from triptych.studio.sorting import Plan
+from triptych.studio.sorting.sorting import LabelsLeft
 from triptych.web import create_app
 from triptych.web.registry import Registry
+from triptych.web.studio.sorting import left_in_words
 
 JSON = {"Accept": "application/json"}
 SURE, UNSURE, NONE = "sure", "unsure", "none"
@@ -203,8 +205,37 @@ def test_before_the_first_teaching_photos_are_there_to_be_named(client, projects
 
 def test_how_many_labels_are_left_is_said_or_that_it_cannot_be_known(client, projects, key, heap):
     page = client.get(f"/projects/{key}/sort").text
-    assert "Right answers to photos it was not taught:" in page
-    assert "cannot be known" in page
+    assert "How many labels are left to be good enough cannot be known yet" in page
+    curve = {size: (1 - 0.5 / size**0.5,) * 2 for size in (1, 2, 4, 8, 16)}
+    trained_project.train(projects, key, curve=curve)
+    page = client.get(f"/projects/{key}/sort").text.replace("\xa0", " ")
+    assert "Right answers to photos it was not taught: 44 to 97 % (5 of 6 photos)." in page
+    # 0.05 is 0.5 / sqrt(100), and a fifth is held out: 125 of each class, of which there are 4.
+    assert "About 360 more labels for 95 %; with so few photos to measure on it may be" in page
+
+
+@pytest.mark.parametrize(
+    ("left", "sentence"),
+    [
+        (LabelsLeft(0.99, 900, 0, 0, 0, 1), "That is good enough, if 95 % is."),
+        (
+            LabelsLeft(0.8, 50, None, None, None, 0.86),
+            "with ten times as many it would be about 86",
+        ),
+        (
+            LabelsLeft(0.8, 50, None, 30, None, 0.94),
+            "At least 30 more labels for 95 %; whether any",
+        ),
+        (LabelsLeft(0.96, 50, 0, 0, None, 0.97), "That may be 95 % already; with so few photos"),
+        (
+            LabelsLeft(0.8, 50, 40, 20, None, 0.97),
+            "About 40 more labels for 95 %; at least 20, and",
+        ),
+        (LabelsLeft(0.8, 50, 1, 1, 90, 0.97), "About 1 more label for 95 % (1 to 90)."),
+    ],
+)
+def test_the_labels_left_in_words(left, sentence):
+    assert sentence in left_in_words(left)[1].replace("\xa0", " ")
 
 
 def test_a_project_with_any_number_of_classes_a_photo_says_so(client, projects, key, heap):

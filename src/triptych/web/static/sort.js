@@ -166,7 +166,7 @@ function finish(answer, photos, proposal = null) {
 }
 
 async function takeBack() {
-  const last = done.at(-1);
+  const last = done.pop();
   if (!last) {
     if (undo.elements.batch.value) undo.submit();
     return;
@@ -174,8 +174,7 @@ async function takeBack() {
   const body = formOf({ batch: last.batch });
   for (const number of last.kept) body.append("kept", number);
   const answer = await post(undo.action, body);
-  if (!answer) return;
-  done.pop();
+  if (!answer) return done.push(last);
   if (last.proposal) last.proposal.hidden = false;
   for (const photo of last.photos) {
     const box = photo.querySelector("input");

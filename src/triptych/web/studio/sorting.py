@@ -279,9 +279,9 @@ def left_in_words(left: LabelsLeft) -> list[Text]:
     """How many labels are left to be good enough, in sentences.
 
     Example:
-        >>> left = LabelsLeft(0.8, 50, 40, 20, 90, 0.97)
+        >>> left = LabelsLeft(0.8, 50, 41, 20, 90, 0.97)
         >>> left_in_words(left)[1].replace(chr(160), " ")
-        'About 40 more labels for 95 % (20 to 90).'
+        'About 41 more labels for 95 % (20 to 90).'
     """
     goal = formatting.percent(sorting.GOAL, None)
     interval = wilson(round(left.accuracy * left.photos), left.photos)
@@ -289,53 +289,58 @@ def left_in_words(left: LabelsLeft) -> list[Text]:
         "Right answers to photos it was not taught: {share}.",
         share=formatting.accuracy(left.accuracy, interval, left.photos),
     )
+    more, low, high = (None if n is None else _rounded(n) for n in (left.more, left.low, left.high))
     if interval[0] >= sorting.GOAL:
-        return [now, text("That is good enough, if {goal} is.", goal=goal)]
-    if left.more is None and left.low is None:
-        limit = formatting.percent(left.limit, 0)
-        return [
-            now,
-            text(
-                "More labels alone will hardly lead to {goal}: with ten times as many it would be "
-                "about {limit}. Look at the mistakes, or teach with other networks.",
-                goal=goal,
-                limit=limit,
-            ),
-        ]
-    if left.more is None:
-        least = ntext(
+        then = text("That is good enough, if {goal} is.", goal=goal)
+    elif more is None and low is None:
+        then = text(
+            "More labels alone will hardly lead to {goal}: with ten times as many it would be "
+            "about {limit}. Look at the mistakes, or teach with other networks.",
+            goal=goal,
+            limit=formatting.percent(left.limit, 0),
+        )
+    elif more is None:
+        then = ntext(
             "At least {n} more label for {goal}; whether any number is enough cannot be known yet.",
             "At least {n} more labels for {goal}; whether any number is enough cannot be known "
             "yet.",
-            left.low or 0,
+            low or 0,
             goal=goal,
         )
-        return [now, least]
-    if left.more == 0:
-        few = text(
+    elif more == 0:
+        then = text(
             "That may be {goal} already; with so few photos to measure on it cannot be known.",
             goal=goal,
         )
-        return [now, few]
-    if left.high is None:
-        return [
-            now,
-            ntext(
-                "About {n} more label for {goal}; at least {low}, and perhaps far more.",
-                "About {n} more labels for {goal}; at least {low}, and perhaps far more.",
-                left.more,
-                goal=goal,
-                low=left.low or 0,
-            ),
-        ]
-    return [
-        now,
-        ntext(
+    elif high is None and not low:
+        then = ntext(
+            "About {n} more label for {goal}; with so few photos to measure on it may be none, "
+            "or far more.",
+            "About {n} more labels for {goal}; with so few photos to measure on it may be none, "
+            "or far more.",
+            more,
+            goal=goal,
+        )
+    elif high is None:
+        then = ntext(
+            "About {n} more label for {goal}; at least {low}, and perhaps far more.",
+            "About {n} more labels for {goal}; at least {low}, and perhaps far more.",
+            more,
+            goal=goal,
+            low=low,
+        )
+    else:
+        then = ntext(
             "About {n} more label for {goal} ({low} to {high}).",
             "About {n} more labels for {goal} ({low} to {high}).",
-            left.more,
+            more,
             goal=goal,
-            low=left.low or 0,
-            high=left.high,
-        ),
-    ]
+            low=low,
+            high=high,
+        )
+    return [now, then]
+
+
+def _rounded(number: int) -> int:
+    """Two digits of an estimate, as it knows no more."""
+    return round(number, 2 - len(str(number)))
