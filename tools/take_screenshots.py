@@ -56,7 +56,8 @@ PAGES = {
     "publish": f"/projects/{KEY}/publish",
     "bundles": "/bundles",
     "share": f"/c/{KEY}",
-    "inbox": f"/projects/inbox?project={KEY}",
+    "sort": f"/projects/{KEY}/sort",
+    "inbox": f"/projects/{KEY}/sort?source=inbox",
     "api": "/docs",
     "error": "/projects/no-such-project",
 }

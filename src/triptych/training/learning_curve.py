@@ -38,7 +38,7 @@ TOLERANCE = 1e-2
 # Extrapolation: the fewest sizes, exponents of the power, resampled curves, and how many times the
 # largest size is not too far away.
 FEWEST_POINTS = 3
-EXPONENTS = np.linspace(0.1, 2.0, 39)
+EXPONENTS = np.linspace(0.1, 2.0, 191)
 RESAMPLED = 400
 FARTHEST = 10.0
 # The share of resampled curves within the interval.

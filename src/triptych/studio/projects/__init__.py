@@ -33,11 +33,13 @@ from triptych.studio.projects.records import InboxPhoto
 from triptych.studio.projects.records import Project
 from triptych.studio.projects.records import ProjectPhoto
 from triptych.studio.projects.records import Sorted
+from triptych.studio.projects.store import SORTING
 from triptych.studio.projects.store import Projects
 
 __all__ = [
     "ALL",
     "NO_CLASS",
+    "SORTING",
     "UNSORTED",
     "Class",
     "Database",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 from collections.abc import Mapping
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,6 +32,8 @@ from triptych.studio.projects.records import Sorted
 from triptych.studio.projects.transfer import Transfer
 
 FOLDER = "studio"
+# Folder of what `triptych.studio.sorting` finds out about photos, by project.
+SORTING = "sorting"
 # How many photos of older versions are measured while a page waits: about a second.
 MEASURED_AT_ONCE = 500
 
@@ -139,6 +142,7 @@ class Projects(Transfer, Inbox):
         """
         with self.database.writing() as db:
             db.execute("DELETE FROM project WHERE id = ?", (project_table.number_of(db, key),))
+        shutil.rmtree(self.home / FOLDER / SORTING / key, ignore_errors=True)
         self.photo_store.collect()
 
     def add_class(self, key: str, name: str) -> Class:

@@ -1,7 +1,9 @@
 """A plan for sorting a heap: what the committee answers, which photos come first, which together.
 
-home/studio/sorting/garden-project.json    of the photos without a class
-home/studio/sorting/garden-inbox.json      of the inbox, for the classes of that project
+    home/studio/sorting/garden/project.json    of the photos without a class
+    home/studio/sorting/garden/inbox.json      of the inbox, for the classes of that project
+
+The file can be made again at any time, which is quick where features and answers are stored.
 """
 
 from __future__ import annotations
@@ -35,6 +37,7 @@ from triptych.results import SURE
 from triptych.results import UNSURE
 from triptych.results import Failure
 from triptych.results import Verdict
+from triptych.studio.projects import SORTING
 from triptych.studio.projects import UNSORTED
 from triptych.studio.projects import Projects
 from triptych.training import active_learning
@@ -42,7 +45,6 @@ from triptych.typing import Float32Array
 from triptych.typing import Float64Array
 from triptych.utils import files
 
-FOLDER = "sorting"
 PROJECT, INBOX = "project", "inbox"
 SOURCES = (PROJECT, INBOX)
 # The network that photos are compared by: embedded, quick, and part of the default committee, so
@@ -111,7 +113,7 @@ class Plan:
 
 def path(home: Path, key: str, source: str) -> Path:
     """The file of a plan."""
-    return home / "studio" / FOLDER / f"{key}-{source}.json"
+    return home / "studio" / SORTING / key / f"{source}.json"
 
 
 @dataclass(frozen=True)
