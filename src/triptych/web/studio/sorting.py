@@ -93,8 +93,13 @@ def _sources(key: str) -> dict[str, int]:
 def _source(fields: Mapping[str, str]) -> str:
     source = fields.get("source", PROJECT)
     if source not in plan.SOURCES:
-        expected = ", ".join(plan.SOURCES)
-        raise BadRequest(f"There is no source {source[:40]!r}; expected one of: {expected}.")
+        raise BadRequest(
+            text(
+                "There is no source {source!r}; expected one of: {expected}.",
+                source=source[:40],
+                expected=", ".join(plan.SOURCES),
+            )
+        )
     return source
 
 
@@ -159,13 +164,15 @@ def _classes(form: Any) -> dict[str, int | None]:
     is_class = target.isascii() and target.isdecimal() and len(target) < 16
     if verb not in (ACCEPT, CLASS, EXCLUDE) or (verb == CLASS and not is_class):
         raise BadRequest(
-            f"What to do with the photos is {form.get('do', '')[:40]!r}; expected {ACCEPT}, "
-            f"{CLASS}:CLASS or {EXCLUDE}."
+            text(
+                "What to do with the photos is {what!r}; expected accept, class:CLASS or exclude.",
+                what=form.get("do", "")[:40],
+            )
         )
     classes: dict[str, int | None] = {}
     for value in (*form.getlist("photo"), *form.get("rest", "").split()):
         if not (photo := _PHOTO.fullmatch(value)):
-            raise BadRequest(f"A photo is {value[:80]!r}; expected its SHA-256.")
+            raise BadRequest(text("A photo is {value!r}; expected its SHA-256.", value=value[:80]))
         digest, proposed = photo.groups()
         if verb == CLASS:
             classes[digest] = int(target)
@@ -207,7 +214,7 @@ def undo(key: str) -> Response:
     source, what = _source(form), _done({"batch": form.get("batch", ""), "kept": ""})
     kept = [int(each) for each in form.getlist("kept") if each.isdecimal() and len(each) < 16]
     if what is None:
-        raise BadRequest("There is no decision to undo; expected the number of a batch.")
+        raise BadRequest(text("There is no decision to undo; expected the number of a batch."))
     if source == INBOX:
         here.change(lambda: here.projects.reopen(kept, key, what["batch"]))
     else:
