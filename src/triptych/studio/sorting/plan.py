@@ -211,7 +211,9 @@ def _ask(
     Returns:
         Shape (N, 1 + C).
     """
-    content = hashlib.sha256(json.dumps(bundle.about, sort_keys=True).encode()).hexdigest()
+    content = hashlib.sha256(
+        json.dumps(bundle.about, sort_keys=True, allow_nan=False).encode()
+    ).hexdigest()
     how = f"{options.precision} on {options.device}"
     space = f"answers of {bundle.name}@{bundle.version} {content[:16]}, {how}"
     rows = store.get(space, [photo.digest for photo in pool])
