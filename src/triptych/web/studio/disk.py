@@ -39,7 +39,12 @@ def remove_version() -> str:
     name, _, number = flask.request.form.get("version", "").partition("@")
     if not (number.isascii() and number.isdecimal() and len(number) < 10):
         raise BadRequest(text("The version is not known; expected its name, as garden@2."))
-    here.do(lambda: bundles.remove_version(here.settings.home, name, int(number)))
+
+    def remove() -> None:
+        bundles.remove_version(here.settings.home, name, int(number))
+        here.registry.refresh(name)
+
+    here.arrange(remove)
     done = text("Version {version} of {name} is removed.", version=int(number), name=name)
     return _render(done=done)
 
