@@ -368,6 +368,13 @@ class Verdict:
         return {"labels": [guess.to_dict() for guess in self.labels]}
 
     @property
+    def classes(self) -> str:
+        """Name of the winning class; of a multi-label committee all that hold, joined by ``|``."""
+        if self.labels is None:
+            return self.label.name
+        return "|".join(guess.label.name for guess in self.labels)
+
+    @property
     def answer(self) -> str:
         """The answer in words: the winning class, or all that hold, with their probabilities."""
         if self.labels is None:

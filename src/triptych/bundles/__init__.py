@@ -40,6 +40,7 @@ from triptych.bundles.archive import unpack
 from triptych.bundles.card_text import card_texts
 from triptych.bundles.card_text import save_card_texts
 from triptych.bundles.hub import push
+from triptych.bundles.reading import MULTILABEL
 from triptych.bundles.reading import OOD_REFERENCE
 from triptych.bundles.reading import TRAINED_ON
 from triptych.bundles.reading import Bundle
@@ -65,6 +66,7 @@ from triptych.bundles.writing import with_params
 from triptych.bundles.writing import write
 
 __all__ = [
+    "MULTILABEL",
     "OOD_REFERENCE",
     "RESERVED",
     "TRAINED_ON",

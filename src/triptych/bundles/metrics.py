@@ -203,17 +203,31 @@ class _MultilabelMistakeRecord(validation.OpenRecord):
     prob = _Share(required=True)
 
 
+class _ThresholdRecord(validation.OpenRecord):
+    target = _Share(required=True, allow_none=True)
+    precision = _Share(required=True, allow_none=True)
+
+
 class MultilabelMetricsRecord(validation.OpenRecord):
     """The metrics of a multi-label committee with C classes."""
 
+    task = validation.Text(choices=("multi-label",), required=True)
     images = validation.Integer(least=1, required=True)
     committee = validation.Object(_MultilabelScoresRecord, required=True)
     members = validation.Items(validation.Object(_MultilabelMemberRecord), least=1, required=True)
     per_class = validation.Items(validation.Object(_MultilabelClassRecord), least=1, required=True)
     reliability = validation.Items(validation.Object(_BinRecord), required=True)
     mistakes = validation.Items(validation.Object(_MultilabelMistakeRecord), required=True)
+    thresholds = validation.Items(validation.Object(_ThresholdRecord))
     false_alarms = _Share(allow_none=True)
     findings = validation.Items(validation.Object(_FindingRecord))
+
+    @validation.post_load
+    def _check(self, parts: dict[str, Any], **_: Any) -> dict[str, Any]:
+        thresholds, classes = len(parts.get("thresholds", ())), len(parts["per_class"])
+        if thresholds not in (0, classes):
+            raise validation.wrong(thresholds, f"{classes}, one per class", "thresholds")
+        return parts
 
 
 class MetricsRecord(validation.OpenRecord):

@@ -29,6 +29,9 @@ LICENCES = (
     "lgpl-3.0 mit mpl-2.0 ms-pl ncsa ofl-1.1 osl-3.0 postgresql unlicense wtfpl zlib"
 )
 
+# Of F1 in a multi-label card.
+AVERAGES = ("micro", "macro")
+
 # The texts that people can write, with their maximum lengths.
 FIELDS = {"description": 4000, "use": 4000, "limits": 4000, "licence": 200, "contact": 200}
 
@@ -120,6 +123,8 @@ def missing_promise(about: Mapping[str, Any]) -> str | None:
     """
     if not about["doubt"]:
         return None
+    if _is_multilabel(about):
+        return None
     missing = EnsembleParams.from_dict(about["doubt"]).missing_promise(about["rule"])
     photos = about.get("data", {})
     if missing is None or not missing.lacking or not photos.get("held_out") or not photos["train"]:
@@ -155,19 +160,27 @@ def _front_matter(
         "pipeline_tag: image-classification",
         "tags:",
         "- image-classification",
+        *(["- multi-label"] if _is_multilabel(about) else []),
         "- transfer-learning",
         "- triptych",
         "- keras",
         "- openvino",
         "metrics:",
-        "- accuracy",
+        "- f1" if _is_multilabel(about) else "- accuracy",
     ]
     if metrics:
         # JSON is YAML, and quotes what has to be quoted.
+        figures = [{"type": "accuracy", "value": metrics["committee"].get("top1")}]
+        if _is_multilabel(about):
+            averages = {average: metrics["committee"][average]["f1"] for average in AVERAGES}
+            figures = [
+                {"type": "f1", "name": f"{average} F1", "value": value}
+                for average, value in averages.items()
+            ]
         result = {
             "task": {"type": "image-classification"},
             "dataset": {"name": about["data"]["name"], "type": "custom"},
-            "metrics": [{"type": "accuracy", "value": metrics["committee"]["top1"]}],
+            "metrics": figures,
         }
         entry = {"name": about["name"], "results": [result]}
         lines.append(f"model-index: {json.dumps([entry], ensure_ascii=False, allow_nan=False)}")
@@ -184,7 +197,7 @@ def _text(
     lines = [
         f"# {about['name']}",
         "",
-        f"An image classifier of {len(labels)} classes: {class_list}.",
+        _summary(about, len(labels), class_list),
         *_paragraphs(texts, "description"),
         *_section(texts, "use", "Intended use"),
         "",
@@ -193,6 +206,7 @@ def _text(
         *_members(about),
         "",
         f"Their answers are joined by the rule *{about['rule']}*.",
+        *_thresholds(about),
         *_fine_tuning(about),
         "",
         "## Use",
@@ -212,6 +226,48 @@ def _text(
         *_section(texts, "contact", "Contact"),
     ]
     return lines + (_results(about, metrics) if metrics else [])
+
+
+def _is_multilabel(about: Mapping[str, Any]) -> bool:
+    return about.get("task") == "multi-label"
+
+
+def _summary(about: dict[str, Any], classes: int, class_list: str) -> str:
+    if _is_multilabel(about):
+        return (
+            f"A multi-label image classifier: of {classes} classes, any number may hold for a "
+            f"photo, or none: {class_list}."
+        )
+    return f"An image classifier of {classes} classes: {class_list}."
+
+
+def _thresholds(about: dict[str, Any]) -> list[str]:
+    """From which probability on each class holds, and what that was chosen for."""
+    if not _is_multilabel(about):
+        return []
+    thresholds = about["doubt"]["thresholds"]
+    target = thresholds[0]["target"]
+    aim = "the best F1" if target is None else f"a precision of {percent(target, None)}"
+    rows = []
+    for label, each in zip(about["labels"], thresholds, strict=True):
+        value = "never answered" if each["value"] > 1 else percent(each["value"])
+        reached = [
+            "" if each[name] is None else percent(each[name]) for name in ("precision", "recall")
+        ]
+        rows.append(
+            f"| {_plain(plain_text(label['name']))} | {value} | {' | '.join(reached)} | "
+            f"{each['positives']} |"
+        )
+    return [
+        "",
+        "The probability of each class is that it holds for the photo, so they do not sum to 1. A "
+        f"class is answered from its threshold on, which was chosen for {aim}; precision and "
+        "recall are those on photos it was not chosen on.",
+        "",
+        "| class | threshold | precision | recall | photos with it |",
+        "|---|---|---|---|---|",
+        *rows,
+    ]
 
 
 def _by_itself(about: dict[str, Any]) -> list[str]:
@@ -275,10 +331,9 @@ def _members(about: dict[str, Any]) -> list[str]:
         height, width = member["recipe"]["size"]
         line = f"- {member['name']}, {height} x {width} pixels"
         if fitted := about["doubt"]:
-            line += (
-                f", weight {fitted['weights'][index]:.2f}, "
-                f"temperature {fitted['temperatures'][index]:.2f}"
-            )
+            line += f", weight {fitted['weights'][index]:.2f}"
+            if "temperatures" in fitted:
+                line += f", temperature {fitted['temperatures'][index]:.2f}"
         lines.append(line)
     return lines
 
@@ -298,6 +353,8 @@ def _fine_tuning(about: dict[str, Any]) -> list[str]:
 
 def _results(about: dict[str, Any], metrics: dict[str, Any]) -> list[str]:
     data, images, whole = about["data"], metrics["images"], metrics["committee"]
+    if _is_multilabel(about):
+        return _multilabel_results(data, metrics)
     return [
         "",
         "## Results",
@@ -313,3 +370,38 @@ def _results(about: dict[str, Any], metrics: dict[str, Any]) -> list[str]:
             for row in metrics["members"]
         ),
     ]
+
+
+def _multilabel_results(data: Mapping[str, Any], metrics: dict[str, Any]) -> list[str]:
+    images, whole = metrics["images"], metrics["committee"]
+    exact = accuracy(whole["subset_accuracy"], whole["interval"], images)
+    return [
+        "",
+        "## Results",
+        "",
+        f"Trained on {data['train']} photos and evaluated on {images} others. Photos that got all "
+        f"their classes and no other, with the 95 % interval: {exact}.",
+        "",
+        "| member | micro F1 | macro F1 | Hamming loss |",
+        "|---|---|---|---|",
+        *(
+            f"| {row.get('name', 'the committee')} | {row['micro']['f1']:.3f} | "
+            f"{row['macro']['f1']:.3f} | {row['hamming_loss']:.3f} |"
+            for row in (whole, *metrics["members"])
+        ),
+        "",
+        "| class | precision | recall | F1 | average precision | photos |",
+        "|---|---|---|---|---|---|",
+        *map(_class_row, metrics["per_class"]),
+    ]
+
+
+def _class_row(row: Mapping[str, Any]) -> str:
+    average_precision = row["average_precision"]
+    cells = [
+        _plain(plain_text(row["label"])),
+        *(f"{row[name]:.3f}" for name in ("precision", "recall", "f1")),
+        "" if average_precision is None else f"{average_precision:.3f}",
+        str(row["support"]),
+    ]
+    return f"| {' | '.join(cells)} |"

@@ -23,6 +23,7 @@ from triptych.bundles.reading import is_multilabel
 from triptych.bundles.reading import read
 from triptych.engines.conversion import int8
 from triptych.ensemble import rules
+from triptych.ensemble.multilabel import MultilabelParams
 from triptych.ensemble.params import EnsembleParams
 from triptych.utils import files
 from triptych.utils.text import text
@@ -110,7 +111,15 @@ def with_params(bundle: Bundle, home: Path, params: EnsembleParams) -> Bundle:
 
     Raises:
         errors.BundleError: A file of it is damaged.
+        errors.SettingError: The parameters are for a single-label bundle, and this one is
+            multi-label, or the other way round.
     """
+    if bundle.multilabel != isinstance(params, MultilabelParams):
+        kind = "multi-label" if bundle.multilabel else "single-label"
+        raise errors.SettingError(
+            f"{bundle.name} is {kind}, and these fitted parameters are not. Fit parameters for it, "
+            "or train it again."
+        )
     check_files(bundle.folder, bundle.about)
     return copy(bundle, home, bundle.name, doubt=params.to_dict(), rule=rules.FITTED_RULE)
 

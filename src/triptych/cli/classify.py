@@ -114,8 +114,9 @@ def classify(
     total = sum(1 for _ in _images(paths, read_stdin=False)) if many else 1
     with classify_out.worker_pool(options, total) as processes:
         classifier = triptych.load(report=common.note, pool=processes, **options)
-        write = _writer(form, tuple(member.name for member in classifier.committee.members))
         committee = classifier.committee
+        members = tuple(member.name for member in committee.members)
+        write = _writer(form, members, multilabel=committee.multilabel is not None)
         if not form and (missing := committee.params.missing_promise(committee.rule)):
             common.note(f"No answer is called sure. {missing.message}\n")
         failed = 0
@@ -179,7 +180,7 @@ def _images(paths: tuple[str, ...], *, read_stdin: bool = True) -> Iterator[tupl
             yield (path, Path(path))
 
 
-def _writer(form: str | None, members: tuple[str, ...]) -> Writer:
+def _writer(form: str | None, members: tuple[str, ...], *, multilabel: bool) -> Writer:
     if form == "json":
         return lambda answer: common.print_json(answer.to_dict())
     if form != "csv":
@@ -188,6 +189,7 @@ def _writer(form: str | None, members: tuple[str, ...]) -> Writer:
     columns += ["status", "set", "novelty", "asked"]
     columns += [f"{name}_{what}" for name in members for what in ("label", "prob")]
     columns += ["similar", "warning", "error_code", "error_message", "status_reason"]
+    columns += ["labels", "label_probs"] if multilabel else []
     sheet = csv.DictWriter(sys.stdout, columns, lineterminator="\n", restval="")
     sheet.writeheader()
     return lambda answer: sheet.writerow(_safe_cells(_csv_row(answer.to_dict())))
@@ -211,6 +213,9 @@ def _csv_row(answer: dict[str, Any]) -> dict[str, Any]:
     row["set"] = "|".join(guess["label"] for guess in (verdict["set"] or {"labels": []})["labels"])
     row["similar"] = "|".join(f"{photo['label']}:{photo['digest']}" for photo in verdict["similar"])
     row["status_reason"] = (verdict["status_reason"] or {"code": ""})["code"]
+    if "labels" in verdict:
+        row["labels"] = "|".join(guess["label"] for guess in verdict["labels"])
+        row["label_probs"] = "|".join(f"{guess['prob']:.4f}" for guess in verdict["labels"])
     row["asked"] = "|".join(member["name"] for member in answer["members"])
     for member in answer["members"]:
         best = member["top"][0]
@@ -238,8 +243,9 @@ def _describe(verdict: Verdict, width: int) -> str:
 
     members = len(verdict.members) + len(verdict.skipped)
     at_best = "None of these; at best " if verdict.status == NONE else ""
+    best = f"{at_best}{verdict.label.name}  {formatting.percent(verdict.prob)}"
     lines = [
-        f"  {at_best}{verdict.label.name}  {formatting.percent(verdict.prob)}"
+        f"  {best if verdict.labels is None else verdict.answer}"
         f"   ({verdict.rule} of {members}, surest: {verdict.surest}, "
         f"{verdict.timing.total_ms:.0f} ms)"
     ]

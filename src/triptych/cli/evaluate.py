@@ -9,10 +9,13 @@ from typing import Any
 import click
 
 from triptych.cli import common
+from triptych.cli import multilabel_tables
 from triptych.utils import formatting
 
 if TYPE_CHECKING:
     from triptych.data import Labelled
+    from triptych.data import LabelledSets
+    from triptych.ensemble.multilabel import MultilabelParams
     from triptych.inference.classifier import Classifier
 
 
@@ -30,23 +33,31 @@ if TYPE_CHECKING:
 def evaluate(source: str, format: str, fit: str | None, as_json: bool, **options: Any) -> None:
     """Measure accuracy on labelled photos: a folder per class, by name or WordNet id.
 
-    Or anything else that `triptych train` takes; of photos in train and val, val is taken.
+    Or anything else that `triptych train` takes; of photos in train and val, val is taken. For a
+    multi-label committee, a CSV or another document: a folder says of one class only that it holds.
 
     \b
     Examples:
       triptych evaluate photos/ --committee lite
       triptych evaluate https://example.org/photos.zip --committee garden
+      triptych evaluate photos.csv --committee fruit
     """
     import triptych
     from triptych import data
 
     classifier = triptych.load(report=common.note, **options)
-    photos = data.labelled(source, classifier.committee.labels, format=format)
-    start = time.perf_counter()
-    report = _count(classifier, photos, fit)
+    committee, start = classifier.committee, time.perf_counter()
+    if params := committee.multilabel:
+        sets = data.labelled_sets(source, committee.labels, format=format)
+        report = _count_sets(classifier, sets, fit, params)
+    else:
+        photos = data.labelled(source, committee.labels, format=format)
+        report = _count(classifier, photos, fit)
     report["images_per_s"] = round(report["images"] / (time.perf_counter() - start), 1)
     if as_json:
         common.print_json(report)
+    elif committee.multilabel:
+        click.echo(_describe_sets(committee.name, report))
     else:
         click.echo(_describe(report))
 
@@ -82,6 +93,41 @@ def _count(classifier: Classifier, photos: Labelled, fit: str | None) -> dict[st
     if committee.warning:
         report["warning"] = committee.warning
     return {"skipped": [failure.to_dict() for failure in skipped], **report}
+
+
+def _count_sets(
+    classifier: Classifier, photos: LabelledSets, fit: str | None, params: MultilabelParams
+) -> dict[str, Any]:
+    from triptych import data
+    from triptych.evaluation import RunningMultilabelMetrics
+    from triptych.inference.classifier import ClassifyOptions
+    from triptych.results import Failure
+
+    committee = classifier.committee
+    names = [label.name for label in committee.labels]
+    evaluation = RunningMultilabelMetrics(
+        names, [member.name for member in committee.members], params
+    )
+    skipped = list(photos.skipped)
+    named = data.read_ahead(photo for photo, _ in photos.photos)
+    with common.progress(len(photos.photos), "Evaluating") as bar:
+        answers = classifier.score_many(named, ClassifyOptions(fit=fit))
+        for answer, (_, labels) in zip(answers, photos.photos, strict=True):
+            if isinstance(answer, Failure):
+                skipped.append(answer)
+            else:
+                evaluation.add(answer.source, answer.probs, labels)
+            bar.update(1)
+    report = evaluation.to_dict()
+    return {"skipped": [failure.to_dict() for failure in skipped], **report}
+
+
+def _describe_sets(name: str, report: dict[str, Any]) -> str:
+    if not report["images"]:
+        lines = ["No photo could be read."]
+    else:
+        lines = [f"{multilabel_tables.describe(name, report)}, {report['images_per_s']} per s."]
+    return "\n".join([*lines, *common.skipped(report["skipped"])])
 
 
 def _describe(report: dict[str, Any]) -> str:

@@ -131,7 +131,13 @@ def _fit(
                 f"{in_force.committee} is a bundle, which is fitted with all its members and keeps "
                 "the fit itself. Leave out --members and --output."
             )
-        learned = bundles.find(in_force.home, in_force.committee).trained_on
+        bundle = bundles.find(in_force.home, in_force.committee)
+        if bundle.multilabel:
+            raise errors.SettingError(
+                f"{in_force.committee} is multi-label: its calibrations and thresholds are fitted "
+                "when it is trained. Train it again with these photos."
+            )
+        learned = bundle.trained_on
     classifier = triptych.load(members=members, report=common.note, **options)
     photos = data.labelled(folder, classifier.committee.labels)
     with common.Stages() as stages:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
 from typing import Any
 
 import click
 
 from triptych.cli import common
+
+if TYPE_CHECKING:
+    from triptych.bundles import Bundle
+    from triptych.bundles.oof_predictions import OOFPredictions
 
 
 @click.command("label-issues")
@@ -18,6 +23,8 @@ from triptych.cli import common
 @common.from_table("home")
 def label_issues(name: str, limit: int, as_json: bool, **options: Any) -> None:
     """List a bundle's training photos that may be in the wrong class, the likeliest first.
+
+    Of a multi-label bundle, list the classes that photos may have or lack by mistake.
 
     They are ranked by confident learning on out-of-fold predictions: every photo was classified by
     heads that were not trained on it. "Likely" marks those above the threshold of confident
@@ -38,6 +45,9 @@ def label_issues(name: str, limit: int, as_json: bool, **options: Any) -> None:
             f"The bundle {bundle.name} has no out-of-fold predictions: it was imported "
             "from another model, or made by an older Triptych. Train it again."
         )
+    if predictions.multilabel:
+        _print_pairs(bundle, predictions, limit, as_json=as_json)
+        return
     listed: list[dict[str, Any]] = [
         {
             "source": str(predictions.sources[issue.photo]),
@@ -57,6 +67,28 @@ def label_issues(name: str, limit: int, as_json: bool, **options: Any) -> None:
         for facts in listed:
             likely = "yes" if facts["likely"] else ""
             rows.append((facts["source"], facts["given"], facts["suggested"], likely))
+        click.echo(common.table(rows))
+
+
+def _print_pairs(bundle: Bundle, predictions: OOFPredictions, limit: int, *, as_json: bool) -> None:
+    """List the classes of photos that may be wrong, of a multi-label bundle."""
+    from triptych.evaluation.label_issues import rank_pairs
+
+    rows = [("photo", "class", "is labelled", "likely wrong")]
+    for issue in rank_pairs(predictions.probs, predictions.targets.astype(bool))[:limit]:
+        facts = {
+            "source": str(predictions.sources[issue.photo]),
+            "digest": predictions.keys[issue.photo],
+            "label": bundle.labels[issue.label].name,
+            "given": issue.given,
+            "score": round(issue.score, 4),
+            "likely": issue.likely,
+        }
+        if as_json:
+            common.print_json(facts)
+        given, likely = "with it" if issue.given else "without it", "yes" if issue.likely else ""
+        rows.append((str(facts["source"]), str(facts["label"]), given, likely))
+    if not as_json:
         click.echo(common.table(rows))
 
 

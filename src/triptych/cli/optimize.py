@@ -94,7 +94,26 @@ def optimize(
         )
 
 
+def _describe_sets(report: Figures) -> str:
+    """The comparison of a multi-label committee."""
+    photos = report["photos"]
+    rows = [("f32 → int8", "micro F1", "same classes", "points of F1 lost", "95 % interval")]
+    for figures in (*report["members"], *report["rules"]):
+        low, high = map(_points, figures["interval"])
+        pair = [figures[precision].get("micro") for precision in ("f32", "int8")]
+        f1 = " → ".join(f"{each['f1']:.3f}" for each in pair if each)
+        agreement = formatting.share_of(figures["agreement"], photos)
+        rows.append((figures["name"], f1, agreement, _points(figures["loss"]), f"{low} to {high}"))
+    compared = f"Compared on {photos} photos; {report['shown']} others calibrated the networks."
+    if report["judged_by"] == "agreement":
+        compared += " Their classes are not known: those answered at f32 count as right."
+    lines = [common.table(rows), "", compared, *common.skipped(report["skipped"])]
+    return "\n".join([*lines, *(f"Kept: {folder}" for folder in report["kept"])])
+
+
 def _describe(report: Figures) -> str:
+    if report.get("task"):
+        return _describe_sets(report)
     named = [(member["name"], member) for member in report["members"]]
     named += [(f"rule {rule['name']}", rule) for rule in report["rules"]]
     photos = report["photos"]

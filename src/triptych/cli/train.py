@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from triptych.cli import common
+from triptych.cli import multilabel_tables
 from triptych.typing import Notify
 from triptych.typing import StageProgress
 from triptych.utils import durations
@@ -98,6 +99,19 @@ def _duration(ctx: click.Context, param: click.Parameter, value: str | None) -> 
     help="Time limit, such as 90s, 10m or 1h30m: decides which networks are fine-tuned, and for "
     "how many epochs. Implies --fine-tune.",
 )
+@click.option(
+    "--multi-label",
+    "multilabel",
+    is_flag=True,
+    help="A photo may have any number of classes. Implied by a CSV with | between classes.",
+)
+@click.option(
+    "--precision-of-labels",
+    type=click.FloatRange(min=0, max=100, min_open=True),
+    metavar="PERCENT",
+    help="Multi-label: per cent of the answers with each class that must be right, such as 95. "
+    "By default each class's threshold gives the best F1.",
+)
 @click.option("--seed", type=int, default=0, help="Seed of splits and everything else random.")
 @common.ray_options
 @common.from_table("precision", "device", "threads", "home")
@@ -111,6 +125,8 @@ def train(
     augment: tuple[str, ...] | None,
     fine_tune: str | None,
     budget_s: float | None,
+    multilabel: bool,
+    precision_of_labels: float | None,
     seed: int,
     ray: bool,
     ray_address: str | None,
@@ -120,6 +136,7 @@ def train(
 
     Or from train/ and val/ folders of those, a zip of either, a CSV with the columns path and
     label, COCO JSON, Label Studio's JSON, Hugging Face's imagefolder, or the URL of any of these.
+    With classes such as ant|bee in a CSV, a photo may have any number of them.
     Ctrl-C stops; the next run resumes. During fine-tuning, Ctrl-C keeps the best so far
     and still makes the bundle. With --ray the nodes of a cluster compute the
     features of the photos, which they read at the same paths.
@@ -128,6 +145,7 @@ def train(
     Examples:
       triptych train photos/ --name garden
       triptych train photos/ --name garden --fine-tune auto --budget 10m
+      triptych train photos.csv --name garden --multi-label --precision-of-labels 95
       triptych classify new.jpg --committee garden
     """
     import triptych
@@ -149,6 +167,8 @@ def train(
             augment=augment or (),
             fine_tune=AUTO if fine_tune == AUTO else bool(fine_tune or budget_s),
             budget_s=budget_s,
+            multilabel=multilabel,
+            label_precision=None if precision_of_labels is None else precision_of_labels / 100,
             seed=seed,
             progress=progress,
             stop=stopping.is_set,
@@ -157,7 +177,8 @@ def train(
             **compute,
             **options,
         )
-    click.echo(_describe(bundle.about, bundle.metrics))
+    describe = multilabel_tables.describe if bundle.multilabel else _describe
+    click.echo(describe(bundle.about["name"], bundle.metrics, bundle.about))
     if bundle.missing_promise:
         click.echo(f"\nNo answer is called sure yet. {bundle.missing_promise}")
     click.echo(f"\n{bundle.folder}\nTrained in {time.perf_counter() - started:.1f} s. To use it:")
@@ -206,7 +227,7 @@ def _computing(ray: bool, address: str | None, say: Notify) -> Iterator[dict[str
         yield {"compute": features.compute}
 
 
-def _describe(about: dict[str, Any], metrics: dict[str, Any]) -> str:
+def _describe(name: str, metrics: dict[str, Any], about: dict[str, Any]) -> str:
     # Weight and temperature of each member, unless there were too few photos to fit them.
     names, fit = [member["name"] for member in about["members"]], about["doubt"]
     fitted = dict.fromkeys(names, ("", ""))
@@ -219,7 +240,7 @@ def _describe(about: dict[str, Any], metrics: dict[str, Any]) -> str:
     for member in metrics["members"]:
         fit_columns = fitted.get(member["name"], ("dropped", ""))
         rows.append((member["name"], *_score(member, images), *fit_columns))
-    rows.append((about["name"], *_score(metrics["committee"], images), "", ""))
+    rows.append((name, *_score(metrics["committee"], images), "", ""))
     lines = [common.table(rows), "", f"on {images} held-out photos"]
     tuned = about.get("fine_tuned", [])
     if tuned:

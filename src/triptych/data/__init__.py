@@ -8,7 +8,9 @@ from __future__ import annotations
 from triptych.data.documents import read_ahead
 from triptych.data.files import walk
 from triptych.data.known import Labelled
+from triptych.data.known import LabelledSets
 from triptych.data.known import labelled
+from triptych.data.known import labelled_sets
 from triptych.data.opening import from_scanned
 from triptych.data.opening import open
 from triptych.data.records import Dataset
@@ -22,9 +24,11 @@ __all__ = [
     "Finding",
     "Labelled",
     "LabelledPhoto",
+    "LabelledSets",
     "folds",
     "from_scanned",
     "labelled",
+    "labelled_sets",
     "open",
     "read_ahead",
     "split",

@@ -291,10 +291,10 @@ def sizes(
             yield Finding(
                 "small_class",
                 text(
-                    "{name!r} lacks in only {photos} for training. Expect poor results with fewer "
-                    "than {few_photos}; add some without it.",
+                    "There are {count} photos without {name!r} for training. Expect poor results "
+                    "with fewer than {few_photos}; add some.",
+                    count=len(train) - counts[name],
                     name=name,
-                    photos=_photos(len(train) - counts[name]),
                     few_photos=FEW_PHOTOS,
                 ),
             )

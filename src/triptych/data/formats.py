@@ -80,13 +80,16 @@ NAMES = (AUTO, FOLDERS, *(row.name for row in FORMATS))
 SUFFIXES = frozenset(suffix for row in FORMATS for suffix in row.suffixes)
 
 
-def layout_of(listing: Listing, *, format: str = AUTO, least: int = 2) -> Layout:
+def layout_of(
+    listing: Listing, *, format: str = AUTO, least: int = 2, multilabel: bool = False
+) -> Layout:
     """Derive classes and sides from the documents among some files, or from their folders.
 
     Args:
         listing: The files.
         format: A name from `NAMES`; ``"auto"`` recognises it.
         least: How many classes must have files to train on, if folders are classes.
+        multilabel: Whether documents are multi-label even if no photo has several classes.
 
     Raises:
         errors.SettingError: There is no such format.
@@ -113,7 +116,7 @@ def layout_of(listing: Listing, *, format: str = AUTO, least: int = 2) -> Layout
         )
     rows = {row.name: row for row in FORMATS}
     for name, documents in matching.items():
-        described = _described(listing, rows[name], documents)
+        described = _described(listing, rows[name], documents, multilabel)
         if not described.items:
             raise errors.SourceError(f"No photo has a class in {documents[0].source!r}.")
         if format == AUTO and not listing.is_chosen:
@@ -178,7 +181,9 @@ def _check_folders(
 # ------------------------------------------------------------------ from documents to photos
 
 
-def _described(listing: Listing, row: Format, documents: Sequence[Document]) -> Layout:
+def _described(
+    listing: Listing, row: Format, documents: Sequence[Document], multilabel: bool
+) -> Layout:
     """The photos of a listing with the classes that documents give them."""
     descriptions = [row.describe(document) for document in documents]
     found: set[str] = set()
@@ -188,7 +193,8 @@ def _described(listing: Listing, row: Format, documents: Sequence[Document]) -> 
         found.add(file.source)
         return file
 
-    contents = assemble(list(zip(documents, descriptions, strict=True)), find)
+    described = list(zip(documents, descriptions, strict=True))
+    contents = assemble(described, find, multilabel=multilabel)
     names = ", ".join(document.source for document in documents)
     message = f"Read as {row.title}: {names}. For another way to read it: --format."
     beside = sorted(listing.by_path.keys() - found)
@@ -207,17 +213,20 @@ def _described(listing: Listing, row: Format, documents: Sequence[Document]) -> 
 def assemble(
     described: Sequence[tuple[Document, Description]],
     find: Callable[[Row, Document], File],
+    *,
+    multilabel: bool = False,
 ) -> Layout:
     """Put photos that documents describe into classes and sides.
 
     Args:
         described: Documents with what they say.
         find: The file of a row.
+        multilabel: Whether they are multi-label even if no document says so.
 
     Returns:
         Multi-label if any document is; photos without a class are then photos in which none holds.
     """
-    is_multilabel = any(description.multilabel for _, description in described)
+    is_multilabel = multilabel or any(description.multilabel for _, description in described)
     words = [
         [layout.side_of(each.split) or _side_word(document, each) for each in description.rows]
         for document, description in described

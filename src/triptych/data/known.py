@@ -6,12 +6,14 @@ from collections.abc import Callable
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from pathlib import PurePath
 from typing import Any
 
 from triptych import errors
 from triptych import images
 from triptych.data import formats
 from triptych.data import opening
+from triptych.data import table
 from triptych.data.files import walk
 from triptych.results import Failure
 from triptych.results import Label
@@ -75,6 +77,71 @@ def labelled(
             f"its id or name, such as {labels[0].id!r} or {labels[0].name!r}."
         )
     return Labelled(tuple(photos), tuple(skipped))
+
+
+@dataclass(frozen=True)
+class LabelledSets:
+    """Photos with the indices of all classes that hold.
+
+    Args:
+        photos: Pairs of a photo, a `File`, and its class indices, ascending, perhaps none.
+        skipped: Classes that were left out, with the reason.
+    """
+
+    photos: tuple[tuple[Any, tuple[int, ...]], ...]
+    skipped: tuple[Failure, ...]
+
+
+def labelled_sets(
+    source: Path | str,
+    labels: Sequence[Label],
+    *,
+    format: str = formats.AUTO,
+    limits: images.Limits = images.DEFAULT_LIMITS,
+) -> LabelledSets:
+    """List photos with all of their classes, for a multi-label committee.
+
+    Args:
+        source: As for `data.open`, with a document that says which classes hold; of what is divided
+            into train and val only val.
+        labels: The classes.
+        format: As for `data.open`.
+        limits: Bytes allowed in a photo.
+
+    Raises:
+        errors.SourceError: It cannot be read, or only folders say what the photos show: those say
+            of one class that it holds, and nothing of the others.
+    """
+    contents = opening.layout_of(source, limits, format=format, least=1)
+    if not contents.multilabel:
+        if PurePath(str(source)).suffix.lower() not in table.SUFFIXES | formats.SUFFIXES:
+            raise errors.SourceError(
+                f"{opening.title_of(source)!r} has one class for each photo, and the committee "
+                "answers any number of them. Expected a CSV file with the columns path and label, "
+                "and classes such as ant|bee, or another document that names all that hold."
+            )
+        contents = opening.layout_of(source, limits, format=format, least=1, multilabel=True)
+    index_of = index_by_name(labels)
+    sides = {item.side for item in contents.items}
+    photos: list[tuple[Any, tuple[int, ...]]] = []
+    unknown: set[str] = set()
+    for item in contents.items:
+        if item.side == "val" or "val" not in sides:
+            indices = {name: index_of(name) for name in item.all_labels}
+            unknown |= {name for name, index in indices.items() if index is None}
+            known = {index for index in indices.values() if index is not None}
+            photos.append((item.file, tuple(sorted(known))))
+    if unknown and not any(known for _, known in photos):
+        raise errors.SourceError(
+            f"No photo in {opening.title_of(source)!r} has a class of the committee; theirs are "
+            f"{', '.join(sorted(unknown)[:10])}, such as {labels[0].name!r} was expected."
+        )
+    message = "The committee knows no class {!r}."
+    skipped = (
+        Failure(opening.title_of(source), "unknown_class", message.format(name))
+        for name in sorted(unknown)
+    )
+    return LabelledSets(tuple(photos), tuple(skipped))
 
 
 def index_by_name(labels: Sequence[Label]) -> Callable[[str], int | None]:

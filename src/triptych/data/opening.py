@@ -146,14 +146,17 @@ def layout_of(
     if location.startswith(_LOCAL):
         location = storage.local_path(location)
     of_location = _at_url if storage.is_url(location) else _on_disk
-    contents = of_location(location, limits, format, least)
-    return layout.as_multilabel(contents) if multilabel else contents
+    contents = of_location(location, limits, format, least, multilabel)
+    is_lacking = multilabel and not contents.multilabel
+    return layout.as_multilabel(contents) if is_lacking else contents
 
 
-def _on_disk(location: str, limits: images.Limits, format: str, least: int) -> Layout:
+def _on_disk(
+    location: str, limits: images.Limits, format: str, least: int, multilabel: bool
+) -> Layout:
     path = Path(location)
     if path.is_dir():
-        return formats.layout_of(files.in_folder(path, limits), format=format, least=least)
+        return formats.layout_of(files.in_folder(path, limits), format=format, least=least, multilabel=multilabel)
     try:
         is_zip = zipfile.is_zipfile(path)
         with path.open("rb") as file:
@@ -165,18 +168,18 @@ def _on_disk(location: str, limits: images.Limits, format: str, least: int) -> L
         ) from error
     kind = signatures.identify(start)
     if is_zip or "ZIP" in kind.name:
-        return formats.layout_of(archive.in_archive(path, limits), format=format, least=least)
+        return formats.layout_of(archive.in_archive(path, limits), format=format, least=least, multilabel=multilabel)
     document = Document(
         plain_text(path.name), functools.partial(images.read, path, limits=DOCUMENT_LIMITS)
     )
     if table.is_one(document) and format in (formats.AUTO, "csv"):
-        return _layout_of_table(document, functools.partial(table.file_beside, path, limits))
+        return _layout_of_table(document, functools.partial(table.file_beside, path, limits), multilabel)
     if document.suffix in formats.SUFFIXES:
         folder, name = path.parent.resolve(), path.name
         if folder.name.casefold() in _OF_DOCUMENTS:
             folder, name = folder.parent, f"{folder.name}/{name}"
         listing = files.in_folder(folder, limits).only(plain_text(name))
-        return formats.layout_of(listing, format=format, least=least)
+        return formats.layout_of(listing, format=format, least=least, multilabel=multilabel)
     what = f"is {kind.name}" if kind.sort == "other" and kind.name else "is a single file"
     raise errors.SourceError(
         text(
@@ -189,10 +192,12 @@ def _on_disk(location: str, limits: images.Limits, format: str, least: int) -> L
     )
 
 
-def _at_url(url: str, limits: images.Limits, format: str, least: int) -> Layout:
+def _at_url(
+    url: str, limits: images.Limits, format: str, least: int, multilabel: bool
+) -> Layout:
     document = Document(files.name_of(url), files.remote(url, None, DOCUMENT_LIMITS))
     if table.is_one(document) and format in (formats.AUTO, "csv"):
-        return _layout_of_table(document, functools.partial(table.file_at_url, url, limits))
+        return _layout_of_table(document, functools.partial(table.file_at_url, url, limits), multilabel)
     if document.suffix in formats.SUFFIXES:
         folder, _, name = url.partition("?")[0].rpartition("/")
         listing = files.at_url(folder, limits).only(plain_text(name))
@@ -200,11 +205,14 @@ def _at_url(url: str, limits: images.Limits, format: str, least: int) -> Layout:
         listing = archive.in_archive(archive.fetched(url), limits)
     else:
         listing = files.at_url(url, limits)
-    return formats.layout_of(listing, format=format, least=least)
+    return formats.layout_of(listing, format=format, least=least, multilabel=multilabel)
 
 
-def _layout_of_table(document: Document, find: Callable[[Row], File]) -> Layout:
-    return formats.assemble([(document, table.describe(document))], lambda row, _: find(row))
+def _layout_of_table(
+    document: Document, find: Callable[[Row], File], multilabel: bool
+) -> Layout:
+    described = [(document, table.describe(document))]
+    return formats.assemble(described, lambda row, _: find(row), multilabel=multilabel)
 
 
 def _dataset(

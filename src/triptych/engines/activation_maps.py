@@ -3,8 +3,9 @@
 Many networks end in a feature map, its mean over all positions, and a dense layer. Both are linear,
 so they commute: the dense layer, applied at each position, gives a map of evidence for each class,
 and the mean of that map is the logit. So the map is not an estimate but the logit itself, before
-averaging. Whether a network is of this kind is found by walking up its graph from the softmax, and
-verified by computing logits both ways: once with random numbers, and again for each photo.
+averaging. Whether a network is of this kind is found by walking up its graph from the softmax, or
+from the sigmoids of a multi-label network, and verified by computing logits both ways: once with
+random numbers, and again for each photo.
 
 No gradients are needed; OpenVINO has none.
 
@@ -139,12 +140,12 @@ def _opened(path: Path) -> tuple[Any, Any, tuple[int, ...]]:
 
 
 def _logits(network: Any) -> Any:
-    """What goes into the softmax whose output is the network's first."""
+    """What goes into the softmax, or the sigmoids, whose output is the network's first."""
     node = network.outputs[0].get_node().input_value(0).get_node()
     while node.get_type_name() in SHAPING:
         node = node.input_value(0).get_node()
-    if node.get_type_name() != "Softmax":
-        raise RuntimeError(f"it ends in {node.get_type_name()}; expected a softmax")
+    if node.get_type_name() not in ("Softmax", "Sigmoid"):
+        raise RuntimeError(f"it ends in {node.get_type_name()}; expected a softmax or sigmoids")
     return node.input_value(0)
 
 

@@ -7,6 +7,7 @@ running       metrics added photo by photo, in little memory: ``triptych evaluat
 figures       the metrics as tables and charts, for the result page and the report
 report        ``report.html``, the page in each bundle
 advice        which class more photos would help
+multilabel    metrics of answers with any number of classes, and their JSON
 label_issues  photos whose label may be wrong
 paired        a committee at f32 and at int8, photo by photo: ``triptych optimize``
 fit_report    networks and rules before and after a fit: ``triptych fit``
@@ -15,8 +16,18 @@ fit_plots     the same as PNG files, and the cost of networks; with Matplotlib a
 
 from triptych.evaluation.metrics import true_class_rank
 from triptych.evaluation.metrics import wilson
+from triptych.evaluation.multilabel import MultilabelPredictions
+from triptych.evaluation.multilabel import RunningMultilabelMetrics
 from triptych.evaluation.predictions import Predictions
 from triptych.evaluation.predictions import metrics_of
 from triptych.evaluation.running import RunningMetrics
 
-__all__ = ["Predictions", "RunningMetrics", "metrics_of", "true_class_rank", "wilson"]
+__all__ = [
+    "MultilabelPredictions",
+    "Predictions",
+    "RunningMetrics",
+    "RunningMultilabelMetrics",
+    "metrics_of",
+    "true_class_rank",
+    "wilson",
+]

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from triptych.evaluation import metrics
+from triptych.evaluation import multilabel
 from triptych.utils import formatting
 
 # With more classes the confusion matrix is drawn without names and numbers.
@@ -44,10 +45,13 @@ def prepare(labels: Sequence[str], numbers: Numbers) -> dict[str, Any]:
         ``numbers``; ``scores``, see `scores`; ``classes``, hardest first; ``matrix``, ``cells`` and
         ``pairs`` of the confusion matrix, see the functions of these names; ``reliability`` and
         ``curve``, the points of the two charts; ``few``, whether there are so few photos that the
-        interval is the headline; ``correct``, how many of them were classified correctly.
+        interval is the headline; ``correct``, how many of them were classified correctly. Of a
+        multi-label committee ``multilabel`` is true, and there are no positions, matrix and pairs.
     """
     if not numbers:
         return {"numbers": {}}
+    if numbers.get("task") == multilabel.TASK:
+        return _prepare_multilabel(numbers)
     counts = numbers["confusion"]
     predicted = [sum(column) for column in zip(*counts, strict=True)]
     classes = [
@@ -56,6 +60,7 @@ def prepare(labels: Sequence[str], numbers: Numbers) -> dict[str, Any]:
     ]
     return {
         "numbers": numbers,
+        "multilabel": False,
         "few": numbers["images"] < formatting.SHARE_FROM,
         "correct": sum(row[index] for index, row in enumerate(counts)),
         "scores": scores(numbers),
@@ -66,6 +71,34 @@ def prepare(labels: Sequence[str], numbers: Numbers) -> dict[str, Any]:
         "reliability": reliability(numbers["reliability"]),
         "curve": curve(numbers.get("learning_curve", ())),
     }
+
+
+def _prepare_multilabel(numbers: Numbers) -> dict[str, Any]:
+    """The data of a multi-label committee: there is no confusion of one class with another."""
+    exact = round(numbers["committee"]["subset_accuracy"] * numbers["images"])
+    unknown = {"target": None, "precision": None}
+    thresholds = numbers.get("thresholds") or [unknown] * len(numbers["per_class"])
+    return {
+        "numbers": numbers,
+        "multilabel": True,
+        "few": numbers["images"] < formatting.SHARE_FROM,
+        "correct": exact,
+        "scores": [{"name": None, **numbers["committee"]}, *numbers["members"]],
+        "classes": sorted(
+            (
+                {**row, "chosen": {**chosen, "missed": _is_missed(chosen)}}
+                for row, chosen in zip(numbers["per_class"], thresholds, strict=True)
+            ),
+            key=lambda row: row["f1"],
+        ),
+        "reliability": reliability(numbers["reliability"]),
+        "curve": curve(()),
+    }
+
+
+def _is_missed(threshold: Mapping[str, Any]) -> bool:
+    target, precision = threshold["target"], threshold["precision"]
+    return target is not None and (precision is None or precision < target)
 
 
 def scores(numbers: Numbers) -> list[dict[str, Any]]:

@@ -146,3 +146,59 @@ def _without(probs: Probs, labels: Labels) -> Probs:
     others = probs.copy()
     others[np.arange(len(labels)), labels] = -np.inf
     return others
+
+
+@dataclass(frozen=True)
+class PairIssue:
+    """A class of a photo in a multi-label data set that may be wrong.
+
+    Args:
+        photo: Its position among the predictions.
+        label: Index of the class.
+        given: Whether the photo is labelled with it; the other way round is more likely.
+        score: How likely that is, compared to other pairs, in [0, 1]; not a probability.
+        likely: Whether the committee is as confident of the other answer as it is of other photos
+            with that answer.
+    """
+
+    photo: int
+    label: int
+    given: bool
+    score: float
+    likely: bool
+
+
+def rank_pairs(probs: Probs, targets: Mask) -> list[PairIssue]:
+    """Rank pairs of a photo and a class by how likely the label is wrong, the likeliest first.
+
+    Each class is a question with two answers, judged as `judge` does.
+
+    Args:
+        probs: Out-of-fold probabilities that each class holds, shape (N, C).
+        targets: Which classes each photo is labelled with today, bool, shape (N, C).
+
+    Source: Thyagarajan et al., "Identifying Incorrect Annotations in Multi-Label Classification
+    Data", 2022.
+
+    Example:
+        >>> probs = np.array([[0.9], [0.8], [0.2], [0.1]])
+        >>> issue = rank_pairs(probs, np.array([[True], [True], [False], [True]]))[0]
+        >>> issue.photo, issue.given, issue.likely
+        (3, True, True)
+    """
+    scores, likely = np.zeros(probs.shape), np.zeros(probs.shape, bool)
+    for label in range(probs.shape[1]):
+        yes = probs[:, label].astype(np.float64)
+        judgement = judge(np.stack([1 - yes, yes], axis=1), targets[:, label].astype(np.intp))
+        scores[:, label], likely[:, label] = judgement.scores, judgement.likely
+    photos, labels = np.unravel_index(np.argsort(-scores, axis=None, kind="stable"), scores.shape)
+    return [
+        PairIssue(
+            photo=int(photo),
+            label=int(label),
+            given=bool(targets[photo, label]),
+            score=float(scores[photo, label]),
+            likely=bool(likely[photo, label]),
+        )
+        for photo, label in zip(photos, labels, strict=True)
+    ]

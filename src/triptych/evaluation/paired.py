@@ -9,14 +9,21 @@ from typing import NamedTuple
 
 import numpy as np
 
+from triptych.ensemble.multilabel import MultilabelParams
 from triptych.ensemble.params import EnsembleParams
 from triptych.ensemble.rules import CASCADE
+from triptych.ensemble.rules import FITTED_RULE
 from triptych.evaluation import metrics
+from triptych.evaluation import multilabel
 from triptych.evaluation import rule_metrics
+from triptych.typing import Array
 from triptych.typing import Labels
+from triptych.typing import Mask
 from triptych.typing import Probs
 
 NAMES = ("f32", "int8")
+# Draws of the bootstrap behind an interval of F1.
+DRAWS = 1000
 
 
 class Loss(NamedTuple):
@@ -132,3 +139,76 @@ def _rule(
         wanted = ["cost"] * (rule == CASCADE) + ["sure"] + ["sure_right"] * (targets is not None)
         compared[name] |= {key: scores[key] for key in wanted if scores[key] is not None}
     return compared
+
+
+def compare_multilabel(
+    pair: tuple[Probs, Probs],
+    targets: Mask | None,
+    *,
+    names: Sequence[str],
+    params: MultilabelParams,
+) -> dict[str, Any]:
+    """`compare` for a multi-label committee, whose loss is one of micro-averaged F1.
+
+    Args:
+        pair: The raw probabilities of its members at either precision, each of shape (M, N, C).
+        targets: Which classes hold, bool, shape (N, C); ``None`` where that is not known: the
+            answers at f32 take their place.
+        names: Of the members, length M.
+        params: How their predictions are calibrated, combined and compared with thresholds.
+
+    Returns:
+        ``photos``, ``judged_by`` (``"f1"`` or ``"agreement"``) and the lists ``members`` and
+        ``rules``. Each has ``agreement``, the share of photos with the same classes, ``loss`` with
+        its 95 % ``interval``, and ``f32`` and ``int8``: with known classes the figures of
+        `multilabel.scores`.
+
+    Source: Efron, "Bootstrap Methods: Another Look at the Jackknife", 1979.
+    """
+    calibrated = [
+        np.stack([params.calibrate(member, raw) for member, raw in enumerate(probs)])
+        for probs in pair
+    ]
+    joined = [params.join(FITTED_RULE, probs) for probs in calibrated]
+    return {
+        "task": multilabel.TASK,
+        "photos": pair[0].shape[1],
+        "judged_by": "agreement" if targets is None else "f1",
+        "members": [
+            {"name": name, **_sets_against([each[member] for each in calibrated], targets, params)}
+            for member, name in enumerate(names)
+        ],
+        "rules": [{"name": FITTED_RULE, **_sets_against(joined, targets, params)}],
+    }
+
+
+def _sets_against(
+    pair: Sequence[Probs], targets: Mask | None, params: MultilabelParams
+) -> dict[str, Any]:
+    before, after = (params.holds(probs) for probs in pair)
+    reference = before if targets is None else targets
+    weights = np.random.default_rng(0).multinomial(
+        len(reference), np.full(len(reference), 1 / len(reference)), size=DRAWS
+    )
+    drawn = [_micro_f1(weights, holds, reference) for holds in (before, after)]
+    low, high = np.quantile(drawn[0] - drawn[1], [0.025, 0.975])
+    once = np.ones((1, len(reference)))
+    f32, int8 = (_micro_f1(once, holds, reference)[0] for holds in (before, after))
+    return {
+        "agreement": float((before == after).all(axis=1).mean()),
+        "loss": float(f32 - int8),
+        "interval": [round(float(low), 4), round(float(high), 4)],
+        **{
+            name: {} if targets is None else multilabel.scores(probs, holds, targets)
+            for name, probs, holds in zip(NAMES, pair, (before, after), strict=True)
+        },
+    }
+
+
+def _micro_f1(weights: Array, holds: Mask, targets: Mask) -> Array:
+    """Micro-averaged F1 with each photo counted some times, shape (draws, N); 1 without classes."""
+    right, answered, positives = (
+        weights @ part for part in multilabel.counts(holds, targets, axis=1)
+    )
+    total = answered + positives
+    return np.where(total > 0, 2 * right / np.maximum(total, 1), 1.0)

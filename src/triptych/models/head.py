@@ -15,6 +15,7 @@ import numpy as np
 from triptych.typing import Array
 
 KINDS = ("linear", "mlp")
+SOFTMAX, SIGMOID = "softmax", "sigmoid"
 DROPOUT = 0.5
 
 
@@ -31,26 +32,31 @@ def softmax(logits: Array) -> Array:
 
 @dataclass(frozen=True)
 class Head:
-    """Trained dense layers: ReLU between them, softmax at the end.
+    """Trained dense layers: ReLU between them, softmax or sigmoids at the end.
 
     Args:
         kind: ``"linear"`` or ``"mlp"``.
         kernels: Shapes (F, H), ..., (H, C).
         biases: Shapes (H,), ..., (C,).
         notes: The hyperparameters that fitting selected.
+        activation: `SOFTMAX` for one class a photo, `SIGMOID` for any number.
     """
 
     kind: str
     kernels: tuple[Array, ...]
     biases: tuple[Array, ...]
     notes: dict[str, Any]
+    activation: str = SOFTMAX
 
     def probs(self, features: Array) -> Array:
         """Probabilities (N, C) of features (N, F)."""
         *hidden, last = zip(self.kernels, self.biases, strict=True)
         for kernel, bias in hidden:
             features = np.maximum(features @ kernel + bias, 0)
-        return softmax(features @ last[0] + last[1])
+        logits = features @ last[0] + last[1]
+        if self.activation == SIGMOID:
+            return np.asarray(np.exp(-np.logaddexp(0, -logits)))
+        return softmax(logits)
 
     def attach(self, features: Any) -> Any:
         """Put the head on a Keras tensor (N, F), as layers; gives the tensor of probabilities."""
@@ -61,7 +67,7 @@ class Head:
             zip(names, self.kernels, self.biases, strict=True), 1
         ):
             last = number == len(names)
-            activation = "softmax" if last else "relu"
+            activation = self.activation if last else "relu"
             layer = keras.layers.Dense(len(bias), activation=activation, name=name)
             features = layer(features)
             layer.set_weights([kernel, bias])
@@ -95,6 +101,8 @@ class Head:
         """Write the layers as ``.npz``."""
         layers = dict(zip("kb", (self.kernels, self.biases), strict=True))
         arrays = {f"{key}{n}": a for key, group in layers.items() for n, a in enumerate(group)}
+        if self.activation != SOFTMAX:
+            arrays["activation"] = np.array(self.activation)
         np.savez(path, allow_pickle=False, kind=np.array(self.kind), **arrays)
 
     @classmethod
@@ -103,4 +111,5 @@ class Head:
         with np.load(path, allow_pickle=False) as file:
             count = sum(name.startswith("k") and name != "kind" for name in file)
             kernels, biases = ([file[f"{key}{n}"] for n in range(count)] for key in "kb")
-            return cls(str(file["kind"]), tuple(kernels), tuple(biases), {})
+            activation = str(file["activation"]) if "activation" in file else SOFTMAX
+            return cls(str(file["kind"]), tuple(kernels), tuple(biases), {}, activation)

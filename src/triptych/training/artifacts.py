@@ -19,8 +19,10 @@ from triptych import data
 from triptych import evaluation
 from triptych.bundles import model_card
 from triptych.ensemble import ood
+from triptych.ensemble.multilabel import MultilabelParams
 from triptych.ensemble.rules import FITTED_RULE
 from triptych.ensemble.rules import RULES
+from triptych.evaluation import multilabel
 from triptych.evaluation import report
 from triptych.evaluation import rule_metrics
 from triptych.images import preview
@@ -67,6 +69,7 @@ def _describe(contents: Contents) -> dict[str, Any]:
     dataset, features, committee = contents.dataset, contents.features, contents.committee
     reports = [each.to_dict() for each in contents.reports]
     return {
+        **({"task": bundles.MULTILABEL} if features.multilabel else {}),
         "labels": [{"name": label, "id": label} for label in features.classes],
         "rule": FITTED_RULE,
         "members": [
@@ -82,7 +85,11 @@ def _describe(contents: Contents) -> dict[str, Any]:
             for member in committee.selected
         ],
         "dropped": [member.name for member in committee.members if not member.weight],
-        "doubt": committee.params.to_dict() if committee.params.is_fitted else None,
+        "doubt": (
+            committee.params.to_dict()
+            if committee.params.is_fitted or features.multilabel
+            else None
+        ),
         "data": {
             "name": dataset.name,
             "fingerprint": dataset.fingerprint,
@@ -112,19 +119,11 @@ def write(folder: Path, contents: Contents) -> dict[str, Any]:
     Returns:
         The content of ``bundle.json``.
     """
-    about, committee = _describe(contents), contents.committee
-    outcome = evaluation.Predictions(
-        labels=contents.features.classes,
-        targets=contents.features.val_targets,
-        members={member.name: member.calibrated_val_probs for member in committee.members},
-        committee=committee.val_probs,
-        sources=tuple(photo.source for photo in contents.features.val_photos),
-    )
-    figures = evaluation.metrics_of(outcome)
-    figures["learning_curve"] = [
-        {"images_per_class": point.per_class, "top1": point.accuracies} for point in contents.curve
-    ]
-    figures.update(_fitted_figures(contents, outcome))
+    about, params = _describe(contents), contents.committee.params
+    if isinstance(params, MultilabelParams):
+        figures = _multilabel_figures(contents, params)
+    else:
+        figures = _figures(contents)
     figures["findings"] = [finding.to_dict() for finding in contents.dataset.findings]
     if "fine_tuned" in about:
         figures["fine_tuned"] = about["fine_tuned"]
@@ -144,6 +143,37 @@ def write(folder: Path, contents: Contents) -> dict[str, Any]:
     return about
 
 
+def _figures(contents: Contents) -> dict[str, Any]:
+    committee = contents.committee
+    outcome = evaluation.Predictions(
+        labels=contents.features.classes,
+        targets=contents.features.val_targets,
+        members=committee.calibrated_val_probs,
+        committee=committee.val_probs,
+        sources=tuple(photo.source for photo in contents.features.val_photos),
+    )
+    figures = evaluation.metrics_of(outcome)
+    figures["learning_curve"] = [
+        {"images_per_class": point.per_class, "top1": point.accuracies} for point in contents.curve
+    ]
+    return figures | _fitted_figures(contents, outcome)
+
+
+def _multilabel_figures(contents: Contents, params: MultilabelParams) -> dict[str, Any]:
+    committee = contents.committee
+    outcome = evaluation.MultilabelPredictions(
+        labels=contents.features.classes,
+        targets=contents.features.val_targets,
+        members=committee.calibrated_val_probs,
+        committee=committee.val_probs,
+        thresholds=np.array([threshold.value for threshold in params.thresholds]),
+        sources=tuple(photo.source for photo in contents.features.val_photos),
+    )
+    figures = multilabel.metrics_of(outcome)
+    figures["thresholds"] = [threshold.to_dict() for threshold in params.thresholds]
+    return {**figures, "false_alarms": _false_alarms(contents)}
+
+
 def _fitted_figures(contents: Contents, outcome: evaluation.Predictions) -> dict[str, Any]:
     """Figures of each rule, and of what the fitted parameters say of the validation photos."""
     params, selected = contents.committee.params, contents.committee.selected
@@ -157,20 +187,28 @@ def _fitted_figures(contents: Contents, outcome: evaluation.Predictions) -> dict
         rules[rule] = scores.metrics()
     sure = {rule: (each.pop("sure"), each.pop("sure_right")) for rule, each in rules.items()}
     share, correct = sure[FITTED_RULE]
-    # The share of validation photos that would be called out-of-distribution.
-    false_alarms = None
-    first = selected[params.stages[0].member]
-    reference = contents.references.get(first.name)
-    if reference is not None:
-        names = [member.name for member in contents.committee.members]
-        val = contents.features.val[names.index(first.name)]
-        false_alarms = float((ood.p_values(reference, val) <= ood.FALSE_ALARMS).mean())
+    false_alarms = _false_alarms(contents)
     doubt = {"sure": share, "right_of_sure": correct, "false_alarms": false_alarms}
     return {"rules": rules, "doubt": doubt}
 
 
+def _false_alarms(contents: Contents) -> float | None:
+    """The share of validation photos that would be called out-of-distribution."""
+    committee = contents.committee
+    first = committee.selected[committee.params.stages[0].member]
+    reference = contents.references.get(first.name)
+    if reference is None:
+        return None
+    names = [member.name for member in committee.members]
+    val = contents.features.val[names.index(first.name)]
+    return float((ood.p_values(reference, val) <= ood.FALSE_ALARMS).mean())
+
+
 def _fitted_rows(about: dict[str, Any], figures: dict[str, Any]) -> list[tuple[str, str]]:
     """The figures of the fitted parameters, as rows of the report."""
+    if figures.get("false_alarms") is not None:
+        alarms = formatting.share_of(figures["false_alarms"], figures["images"])
+        return [("Photos wrongly called unlike the training photos", alarms)]
     if "doubt" not in figures:
         return []
     doubt, rules, images = figures["doubt"], figures["rules"], figures["images"]

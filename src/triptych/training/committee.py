@@ -12,7 +12,8 @@ import numpy as np
 
 from triptych.bundles.oof_predictions import OOFPredictions
 from triptych.ensemble import fit
-from triptych.ensemble import rules
+from triptych.ensemble.fit import multilabel
+from triptych.ensemble.multilabel import MultilabelParams
 from triptych.ensemble.params import EnsembleParams
 from triptych.ensemble.rules import FITTED_RULE
 from triptych.models import zoo
@@ -58,11 +59,6 @@ class TrainedMember:
         """What a forward pass costs, in billions of multiply-adds."""
         return self.backbone.multiply_adds / 1e9
 
-    @property
-    def calibrated_val_probs(self) -> Array:
-        """Its calibrated probabilities for the validation photos, shape (N, C)."""
-        return rules.temper(self.val_probs, self.temperature)
-
 
 @dataclass(frozen=True)
 class TrainedCommittee:
@@ -92,12 +88,31 @@ class TrainedCommittee:
         Args:
             probs: For each member its uncalibrated probabilities, shape (N, C).
         """
-        calibrated = [
-            rules.temper(member_probs, member.temperature)
+        selected = [
+            member_probs
             for member, member_probs in zip(self.members, probs, strict=True)
             if member.weight
         ]
+        calibrated = [self.params.calibrate(index, each) for index, each in enumerate(selected)]
         return self.params.join(FITTED_RULE, np.stack(calibrated))
+
+    @property
+    def thresholds(self) -> Array | None:
+        """From which probability on each class holds, shape (C,); ``None`` if single-label."""
+        if not isinstance(self.params, MultilabelParams):
+            return None
+        return np.array([each.value for each in self.params.thresholds])
+
+    @property
+    def calibrated_val_probs(self) -> dict[str, Array]:
+        """Each member's calibrated probabilities for the validation photos, shape (N, C)."""
+        names = [member.name for member in self.selected]
+        return {
+            member.name: self.params.calibrate(names.index(member.name), member.val_probs)
+            if member.weight
+            else member.val_probs
+            for member in self.members
+        }
 
 
 def train(
@@ -120,7 +135,7 @@ def train(
         fitted = heads.fit(
             config.head,
             np.concatenate([plain, augmented]) if len(augmented) else plain,
-            np.tile(features.train_targets, views),
+            np.concatenate([features.train_targets] * views),
             folds=np.tile(features.folds, views),  # all views of a photo are held out together
             classes=len(features.classes),
             seed=config.seed,
@@ -146,12 +161,12 @@ def train(
             report_score(member.name, member.val_probs, features, config)
     poll()
     in_folds = features.in_folds
-    committee = fit_committee(
-        members,
-        [member.fit.out_of_fold[in_folds] for member in members],
-        features.train_targets[in_folds],
-    )
-    report_score(COMMITTEE, committee.val_probs, features, config)
+    probs = [member.fit.out_of_fold[in_folds] for member in members]
+    if features.multilabel:
+        committee = fit_multilabel(members, probs, features, precision=config.label_precision)
+    else:
+        committee = fit_committee(members, probs, features.train_targets[in_folds])
+    report_score(COMMITTEE, committee.val_probs, features, config, thresholds=committee.thresholds)
     return committee
 
 
@@ -181,11 +196,66 @@ def fit_committee(
     )
 
 
-def report_score(member: str, probs: Array, features: FeatureSet, config: TrainingConfig) -> None:
-    """Report the validation accuracy of a member, or of the committee, if there are photos."""
-    if len(probs):
-        correct = int((probs.argmax(axis=1) == features.val_targets).sum())
-        config.on_score(member, Score(correct, len(probs)))
+def fit_multilabel(
+    members: Sequence[TrainedMember],
+    probs: Sequence[Array],
+    features: FeatureSet,
+    *,
+    precision: float | None,
+) -> TrainedCommittee:
+    """Select members, and fit calibrations and thresholds of a multi-label committee.
+
+    The figures of each threshold are cross-fitted over the folds of the heads.
+
+    Args:
+        members: Candidates.
+        probs: For each, its uncalibrated probabilities for the photos that are held out in some
+            fold, shape (N, C).
+        features: Of the photos, with their labels and folds.
+        precision: See `multilabel.choose_thresholds`.
+    """
+    targets, folds = (
+        of_photos[features.in_folds] for of_photos in (features.train_targets, features.folds)
+    )
+    stacked, costs = np.stack(probs), [member.cost for member in members]
+    weights, params = multilabel.fit_and_prune(stacked, targets, costs, precision=precision)
+    if len(np.unique(folds)) > 1:
+        selected = [index for index, weight in enumerate(weights) if weight]
+        crossed = multilabel.cross_fit(
+            stacked[selected],
+            targets,
+            [costs[index] for index in selected],
+            folds,
+            weights=params.weights,
+            precision=precision,
+        )
+        params = multilabel.with_reached(params, crossed.holds, targets)
+    weighted = zip(members, weights, strict=True)
+    return TrainedCommittee(
+        [dataclasses.replace(member, weight=weight) for member, weight in weighted], params
+    )
+
+
+def report_score(
+    member: str,
+    probs: Array,
+    features: FeatureSet,
+    config: TrainingConfig,
+    *,
+    thresholds: Array | None = None,
+) -> None:
+    """Report the validation accuracy of a member, or of the committee, if there are photos.
+
+    A multi-label answer is correct if it has all classes of the photo, and no other.
+    """
+    if not len(probs):
+        return
+    if features.multilabel:
+        half = np.full(probs.shape[1], 0.5) if thresholds is None else thresholds
+        right = ((probs >= half) == features.val_targets).all(axis=1)
+    else:
+        right = probs.argmax(axis=1) == features.val_targets
+    config.on_score(member, Score(int(right.sum()), len(probs)))
 
 
 def oof_predictions(

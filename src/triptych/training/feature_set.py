@@ -32,7 +32,8 @@ class FeatureSet:
         train: For each backbone, features of the N training photos, shape (N, F).
         augmented: For each backbone, features of V augmented views of them, shape (V * N, F),
             view after view.
-        train_targets: Labels of the training photos, shape (N,).
+        train_targets: Labels of the training photos, shape (N,); where a photo may have any number
+            of them, which classes hold, bool, shape (N, C).
         folds: Cross-validation fold of each training photo, shape (N,); -1 for those that are
             never held out.
         train_photos: The training photos.
@@ -50,6 +51,11 @@ class FeatureSet:
     val: list[Array]
     val_targets: Array
     val_photos: Sequence[data.LabelledPhoto]
+
+    @property
+    def multilabel(self) -> bool:
+        """Whether a photo may have any number of classes."""
+        return self.train_targets.ndim == 2
 
     @property
     def in_folds(self) -> Array:
@@ -115,10 +121,10 @@ def compute(
         classes=dataset.classes,
         train=[array[: len(train)] for array in by_backbone],
         augmented=augmented,
-        train_targets=np.array([photo.label for photo in train]),
+        train_targets=dataset.targets(train),
         folds=data.folds(train, FOLDS, seed=config.seed),
         train_photos=train,
         val=[array[len(train) :] for array in by_backbone],
-        val_targets=np.array([photo.label for photo in val]),
+        val_targets=dataset.targets(val),
         val_photos=val,
     )

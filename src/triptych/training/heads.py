@@ -1,4 +1,5 @@
-"""Training heads on features: softmax regression, or a small multilayer perceptron.
+"""Training heads on features: softmax regression, or a small multilayer perceptron; for photos
+with any number of classes a logistic regression per class.
 
 Neither needs a deep-learning framework; both become Keras layers, see `triptych.models.head`.
 """
@@ -15,8 +16,12 @@ import numpy as np
 
 from triptych import errors
 from triptych.ensemble import fit as ensemble_fit
+from triptych.ensemble.fit import multilabel
 from triptych.models.head import KINDS
+from triptych.models.head import SIGMOID
+from triptych.models.head import SOFTMAX
 from triptych.models.head import Head
+from triptych.training import logistic_regression
 from triptych.training import softmax_regression
 from triptych.training.perceptron import Perceptron
 from triptych.typing import Array
@@ -60,7 +65,7 @@ class CrossFittedHead:
     Args:
         head: Trained on all photos.
         out_of_fold: For each photo the probabilities by a head that was trained on the other
-            folds, float32, shape (N, C); uniform for photos that are never held out.
+            folds, float32, shape (N, C); all alike for photos that are never held out.
     """
 
     head: Head
@@ -84,7 +89,8 @@ def fit(
     Args:
         kind: ``"linear"`` or ``"mlp"``.
         features: Shape (N, F).
-        targets: Class of each photo, shape (N,).
+        targets: Class of each photo, shape (N,), or which classes hold, bool, shape (N, C): then
+            the head must be linear, and each class has a sigmoid.
         folds: Fold of each photo, shape (N,), from 0; negative for one that is never held out.
         classes: C, how many there are.
         seed: Of everything random.
@@ -122,14 +128,15 @@ def check(kind: str) -> None:
 
 
 class LinearFitter:
-    """Fits linear heads on any selections of the same photos: softmax regression, classes balanced.
+    """Fits linear heads on any selections of the same photos: softmax regression, classes balanced,
+    or where a photo may have any number of classes a logistic regression for each.
 
     The features are projected onto their principal components once, which does not change the L2
     penalty and makes fitting much faster. Heads take the original features.
 
     Args:
         features: Shape (N, D).
-        targets: Class of each photo, shape (N,).
+        targets: Class of each photo, shape (N,), or which classes hold, bool, shape (N, C).
         classes: C, how many there are.
         raise_if_stopped: Called before each step of a fit; an exception from it ends the fit.
     """
@@ -146,6 +153,7 @@ class LinearFitter:
         self._centre, self._basis = softmax_regression.principal_components(features)
         self._components = (features - self._centre) @ (self._basis / np.float32(self._spread))
         self.targets, self.classes = targets, classes
+        self.is_multilabel = targets.ndim == 2
         self.raise_if_stopped = raise_if_stopped
 
     def fit(
@@ -168,8 +176,18 @@ class LinearFitter:
             Its layers in principal components, shape (R + 1, C).
         """
         targets = self.targets[selection]
+        components = self._components if selection.all() else self._components[selection]
+        if self.is_multilabel:
+            return logistic_regression.fit(
+                components,
+                targets,
+                penalty=penalty,
+                start=start,
+                tolerance=tolerance,
+                raise_if_stopped=self.raise_if_stopped,
+            )
         return softmax_regression.fit(
-            self._components if selection.all() else self._components[selection],
+            components,
             targets,
             softmax_regression.balanced_weights(targets, self.classes),
             classes=self.classes,
@@ -183,8 +201,18 @@ class LinearFitter:
     def probs(self, layers: Array, selection: Array) -> Array:
         """Probabilities (M, C) of the M photos of a selection (N,) by layers (R + 1, C)."""
         layers = layers.astype(np.float64)
-        turned = Head("linear", (layers[:-1],), (layers[-1],), {})
+        turned = Head("linear", (layers[:-1],), (layers[-1],), {}, self._activation)
         return turned.probs(self._components[selection])
+
+    def loss(self, probs: Array, targets: Array) -> float:
+        """The cross-entropy of probabilities (M, C), in nats."""
+        if self.is_multilabel:
+            return multilabel.log_loss(probs, targets)
+        return ensemble_fit.negative_log_likelihood(probs, targets)
+
+    @property
+    def _activation(self) -> str:
+        return SIGMOID if self.is_multilabel else SOFTMAX
 
     def head(self, layers: Array, penalty: float) -> Head:
         """The head with these layers (R + 1, C), for the original features."""
@@ -193,7 +221,7 @@ class LinearFitter:
         absent = layers[-1] <= softmax_regression.ABSENT
         if absent.any():
             bias[absent] = bias[~absent].min() - 30.0
-        return Head("linear", (kernel,), (bias,), {"strength": penalty})
+        return Head("linear", (kernel,), (bias,), {"strength": penalty}, self._activation)
 
 
 def _fit_linear_folds(
@@ -214,13 +242,14 @@ def _fit_linear_folds(
         starts = list[Array]()
     else:
         penalty, starts = _select_penalty(fitter, tests, each, progress)
-    many = targets.size * classes > MANY_LOGITS
+    many = len(targets) * classes > MANY_LOGITS
     exact, close = (FAIR, FAIR) if many else (EXACT, CLOSE)
     start = np.mean(starts, axis=0) if starts else None
     whole = fitter.fit(np.ones(len(targets), bool), penalty, start=start, tolerance=exact)
     progress(SELECTED + (1 - SELECTED) / (len(tests) + 1))
     starts = starts + [whole] * (len(tests) - len(starts))
-    out_of_fold = np.full((len(targets), classes), 1 / classes, np.float32)
+    uniform = 0.5 if fitter.is_multilabel else 1 / classes
+    out_of_fold = np.full((len(targets), classes), uniform, np.float32)
 
     def predict(test: Array, start: Array) -> Array:
         layers = fitter.fit(~test, penalty, start=start, tolerance=close)
@@ -254,7 +283,7 @@ def _select_penalty(
         penalties = [L2_PENALTIES[number]] * len(tests)
         layers, probs = zip(*each(fit_one, tests, starts, penalties), strict=True)
         targets = np.concatenate([fitter.targets[test] for test in tests])
-        return ensemble_fit.negative_log_likelihood(np.concatenate(probs), targets), list(layers)
+        return fitter.loss(np.concatenate(probs), targets), list(layers)
 
     best = len(L2_PENALTIES) // 2
     loss, layers = fitted(best, [None] * len(tests))

@@ -73,7 +73,8 @@ def train(
     Raises:
         errors.SourceError: There are no classes of photos in the source.
         errors.SettingError: The name cannot be used, backbones and files of weights do not match,
-            or TensorFlow is needed and not installed.
+            TensorFlow is needed and not installed, or the photos may have any number of classes,
+            and something is configured that is for one class only.
         errors.WeightsMissing: A backbone's weights have to be fetched first.
         errors.Stopped: ``config.stop`` returned true; features computed so far are kept.
 
@@ -84,6 +85,7 @@ def train(
     with convert.Converter(options.report) as converter:
         _build_ahead(backbones, config, converter)
         dataset = _open(source, config, options.report)
+        check_multilabel(dataset.multilabel, config)
         features = feature_set.compute(dataset, backbones, options, config, converter)
         heads_started = time.perf_counter()
         frozen = committees.train(features, backbones, config)
@@ -161,6 +163,7 @@ def check(name: str, config: TrainingConfig, home: Path | None = None) -> list[z
             raise errors.SettingError(
                 f"budget_s is {config.budget_s}; expected a number of seconds above 0."
             )
+    check_multilabel(config.multilabel or None, config)
     extras.require("Teaching", "keras", "scipy", "threadpoolctl", extra="teach")
     if config.fine_tune:
         extras.require("Fine-tuning", "tensorflow", extra="tensorflow")
@@ -190,6 +193,39 @@ def check(name: str, config: TrainingConfig, home: Path | None = None) -> list[z
     return list(backbones.values())
 
 
+def check_multilabel(multilabel: bool | None, config: TrainingConfig) -> None:
+    """Refuse what is not for photos with any number of classes, and what is for them only.
+
+    Args:
+        multilabel: Whether they are; ``None`` while that is not known.
+        config: What to train, and how.
+
+    Raises:
+        errors.SettingError: The configuration is for other photos; the message says what to change.
+    """
+    what = "The photos may have any number of classes (multi-label)"
+    if multilabel and config.head != "linear":
+        raise errors.SettingError(
+            f"{what}, for which there is the head 'linear' only, a logistic regression per class. "
+            f"Leave the head {config.head!r} out."
+        )
+    if multilabel and config.fine_tune:
+        raise errors.SettingError(
+            f"{what}, and fine-tuning is for photos with exactly one. Leave fine_tune out."
+        )
+    if config.label_precision is None:
+        return
+    if multilabel is False:
+        raise errors.SettingError(
+            "A precision of labels is for photos that may have any number of classes, and these "
+            "have exactly one. Leave label_precision out, or set multilabel."
+        )
+    if not 0 < config.label_precision <= 1:
+        raise errors.SettingError(
+            f"label_precision is {config.label_precision}; expected a share above 0, such as 0.95."
+        )
+
+
 def _fine_tuned(
     folder: Path,
     frozen: TrainedCommittee,
@@ -200,6 +236,8 @@ def _fine_tuned(
     **more: Any,
 ) -> FinetuneResult:
     """Fine-tune if requested, or report that it would pay; ``more`` goes to `improve`."""
+    if features.multilabel:
+        return FinetuneResult(frozen, features)
     in_folds = features.in_folds
     estimate = advice.advise(
         frozen.combine([member.fit.out_of_fold[in_folds] for member in frozen.members]),
@@ -272,7 +310,8 @@ def _save_models(
     Of a backbone that was added there is no Keras model, only the network.
 
     Returns:
-        The learning curve, which is computed meanwhile, and the seconds for each member.
+        The learning curve, which is computed meanwhile, and the seconds for each member. There is
+        no curve where photos may have any number of classes: it is drawn by photos per class.
     """
     started, jobs = time.perf_counter(), []
     for member in committee.selected:
@@ -286,7 +325,11 @@ def _save_models(
         jobs.append(convert.ConversionJob(member.name, str(weights), str(target), str(head_file)))
     with ThreadPoolExecutor(1) as pool:
         conversion = pool.submit(converter.run, jobs)
-        curve = learning_curve.compute(features, committee.members, config)
+        curve = (
+            ()
+            if features.multilabel
+            else learning_curve.compute(features, committee.members, config)
+        )
         conversion.result()
     for job in jobs:
         Path(str(job.head)).unlink()

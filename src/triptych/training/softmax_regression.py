@@ -127,7 +127,7 @@ def fit(
     if start is not None:
         solution[:] = start[:, present]
         solution[-1, solution[-1] <= ABSENT] = 0  # absent in that problem, present in this one
-    problem = _Problem(features, compact, weights.astype(features.dtype), penalty)
+    problem = Problem(features, compact, weights.astype(features.dtype), penalty)
     layers = np.zeros((len(solution), classes), features.dtype)
     layers[-1] = ABSENT
     layers[:, present] = problem.solve(solution, tolerance, raise_if_stopped)
@@ -135,13 +135,30 @@ def fit(
 
 
 @dataclass(frozen=True)
-class _Problem:
-    """One softmax regression."""
+class Problem:
+    """One softmax regression.
 
-    features: Array  # (N, R)
-    targets: Array  # (N,)
-    weights: Array  # (N,)
+    `triptych.training.logistic_regression` replaces `predict` and `subtract`, and is solved alike.
+
+    Args:
+        features: Shape (N, R).
+        targets: Shape (N,).
+        weights: Shape (N,).
+        penalty: At least 0.
+    """
+
+    features: Array
+    targets: Array
+    weights: Array
     penalty: float
+
+    def predict(self, features: Array, layers: Array, targets: Array) -> tuple[Array, Array]:
+        """Probabilities (B, C) and cross-entropies (B,) of a block of photos."""
+        return _softmax(features, layers, targets)
+
+    def subtract(self, probs: Array, targets: Array) -> None:
+        """Make probabilities (B, C) the gradient of the loss by the logits, in place."""
+        probs[np.arange(len(targets)), targets] -= 1
 
     def solve(self, solution: Array, tolerance: float, raise_if_stopped: Checkpoint) -> Array:
         """The minimum, by L-BFGS from a solution (R + 1, C)."""
@@ -180,9 +197,9 @@ class _Problem:
         loss = self.penalty / 2 * _dot(kernel, kernel)
         gradient = np.zeros_like(layers)
         for features, targets, weights in self._blocks(layers):
-            errors, losses = _softmax(features, layers, targets)  # probabilities as yet
+            errors, losses = self.predict(features, layers, targets)  # probabilities as yet
             loss += float(np.dot(losses, weights))
-            errors[np.arange(len(targets)), targets] -= 1
+            self.subtract(errors, targets)
             errors *= weights[:, None]
             gradient[:-1] += features.T @ errors
             gradient[-1] += errors.sum(axis=0)
@@ -192,7 +209,7 @@ class _Problem:
     def _hessian_diagonal(self, layers: Array) -> Array:
         diagonal = np.zeros_like(layers)
         for features, targets, weights in self._blocks(layers):
-            probs, _ = _softmax(features, layers, targets)
+            probs, _ = self.predict(features, layers, targets)
             curvature = probs * (1 - probs) * weights[:, None]
             diagonal[:-1] += np.square(features).T @ curvature
             diagonal[-1] += curvature.sum(axis=0)

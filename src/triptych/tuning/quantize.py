@@ -21,6 +21,7 @@ from triptych import data
 from triptych import errors
 from triptych import images
 from triptych.data import Labelled
+from triptych.data import LabelledSets
 from triptych.engines.conversion import convert
 from triptych.engines.conversion import int8
 from triptych.engines.conversion import quantize
@@ -52,6 +53,9 @@ FEWEST_HELD_OUT = 50
 # Among ImageNet's 1000 classes, the probabilities of three members for so many are 60 MB.
 MOST_HELD_OUT = 5000
 UNKNOWN = -1
+
+# The class of a photo, or all of a multi-label one; `UNKNOWN` where they are not known.
+Answer = int | tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -90,10 +94,13 @@ class QuantizeResult:
 
 @dataclass(frozen=True)
 class _Photos:
-    """Calibration photos (``calibration``) and evaluation photos (``held_out``), disjoint."""
+    """Calibration photos (``calibration``) and evaluation photos (``held_out``), disjoint.
 
-    calibration: tuple[Path, ...]
-    held_out: tuple[tuple[Path, int], ...]
+    Photos are paths, or `File` records of a document that names them.
+    """
+
+    calibration: tuple[Any, ...]
+    held_out: tuple[tuple[Any, Answer], ...]
     skipped: tuple[Failure, ...]
 
 
@@ -114,7 +121,8 @@ def optimize(
 
     Args:
         name: Of a committee of the zoo, or of a bundle.
-        folder: Photos like those to be classified later; best with a folder per class.
+        folder: Photos like those to be classified later; best with a folder per class, or for a
+            multi-label committee a CSV file, see `data.labelled_sets`.
         options: Home folder, and how networks run; its precision is ignored, as int8 is compared
             with f32.
         config: Limits, seed, progress, stop.
@@ -141,14 +149,7 @@ def optimize(
         )
         quantized = dataclasses.replace(committee, members=members)
         coarsely = _predict(quantized, photos.held_out, "Predicting at int8", config)
-        comparison = paired.compare(
-            (exactly.probs, coarsely.probs),
-            None if UNKNOWN in exactly.targets else exactly.targets,
-            names=[member.name for member in committee.members],
-            costs=committee.costs,
-            params=committee.params,
-            rule=committee.rule,
-        )
+        comparison = _compare(committee, exactly, coarsely)
         report = {
             "committee": committee.name,
             **comparison,
@@ -159,6 +160,26 @@ def optimize(
         saved = subject.keep(networks, report) if accepted else ()
     skipped = [failure.to_dict() for failure in (*photos.skipped, *exactly.failures)]
     return QuantizeResult({**report, "skipped": skipped}, saved)
+
+
+def _compare(committee: Committee, exactly: _Predictions, coarsely: _Predictions) -> dict[str, Any]:
+    pair, names = (exactly.probs, coarsely.probs), [member.name for member in committee.members]
+    targets = None if UNKNOWN in exactly.targets else exactly.targets
+    if params := committee.multilabel:
+        holds = None
+        if targets is not None:
+            holds = np.zeros((len(targets), len(committee.labels)), bool)
+            for row, labels in zip(holds, targets, strict=True):
+                row[[labels] if isinstance(labels, int) else list(labels)] = True
+        return paired.compare_multilabel(pair, holds, names=names, params=params)
+    return paired.compare(
+        pair,
+        None if targets is None else np.array(targets),
+        names=names,
+        costs=committee.costs,
+        params=committee.params,
+        rule=committee.rule,
+    )
 
 
 def _of_zoo(name: str, options: EngineOptions, config: QuantizeConfig) -> _Subject:
@@ -189,14 +210,9 @@ def _of_bundle(name: str, options: EngineOptions, config: QuantizeConfig) -> _Su
 
 def _photos(folder: Path, subject: _Subject, config: QuantizeConfig) -> _Photos:
     """Split by content hash; photos the committee was trained on may be used for calibration."""
-    try:
-        labelled = data.labelled(folder, subject.committee.labels)
-    except errors.SourceError:  # no folder is named by a class: all photos, without classes
-        plain = tuple((path, UNKNOWN) for path in data.walk(folder))
-        if not plain:
-            raise
-        labelled = Labelled(plain, ())
-    unique = {files.digest(path): (path, index) for path, index in labelled.photos}
+    labelled = _labelled(folder, subject.committee)
+    unique: dict[str, tuple[Any, Answer]]
+    unique = {_digest(photo): (photo, index) for photo, index in labelled.photos}
     order = sorted(
         unique, key=lambda digest: hashlib.sha256(f"{config.seed} {digest}".encode()).hexdigest()
     )
@@ -210,6 +226,27 @@ def _photos(folder: Path, subject: _Subject, config: QuantizeConfig) -> _Photos:
         tuple(unique[digest] for digest in held_out),
         labelled.skipped,
     )
+
+
+def _digest(photo: Any) -> str:
+    """SHA-256 of a file at a path, or of one that a document names."""
+    if isinstance(photo, Path):
+        return files.digest(photo)
+    return hashlib.sha256(photo.read()).hexdigest()
+
+
+def _labelled(folder: Path, committee: Committee) -> Labelled | LabelledSets:
+    if committee.multilabel and not folder.is_dir():
+        return data.labelled_sets(folder, committee.labels)
+    try:
+        if committee.multilabel:  # a folder names one class, and says nothing of the others
+            raise errors.SourceError(f"{folder} has no photos; expected some, or a CSV file.")
+        return data.labelled(folder, committee.labels)
+    except errors.SourceError:  # no folder is named by a class: all photos, without classes
+        plain = tuple((path, UNKNOWN) for path in data.walk(folder))
+        if not plain:
+            raise
+        return Labelled(plain, ())
 
 
 def _check_enough(held_out: int, folder: Path, trained_on: int = 0) -> None:
@@ -226,7 +263,7 @@ def _check_enough(held_out: int, folder: Path, trained_on: int = 0) -> None:
 
 def _quantized(
     subject: _Subject,
-    paths: Sequence[Path],
+    photos: Sequence[Any],
     scratch: Path,
     options: EngineOptions,
     config: QuantizeConfig,
@@ -235,13 +272,13 @@ def _quantized(
 
     def inputs(network_recipe: Recipe) -> Iterator[Float32Array]:
         enough = recipe.enough([network_recipe])
-        for path in paths:
+        for photo in photos:
             # Skip unreadable photos; hundreds of others remain.
             with contextlib.suppress(errors.ImageError):
-                yield recipe.apply(network_recipe, images.picture(path, enough=enough))
+                yield recipe.apply(network_recipe, images.picture(photo, enough=enough))
 
     for index, (member, network) in enumerate(pairs):
-        options.report(f"Quantizing {member.name} with {len(paths)} photos ...")
+        options.report(f"Quantizing {member.name} with {len(photos)} photos ...")
         target = scratch / str(index) / convert.NETWORK
         target.parent.mkdir()
         quantize.run(network, inputs(member.recipe), target, stop=config.stop)
@@ -253,17 +290,17 @@ class _Predictions:
     """The raw probabilities of N photos, shape (M, N, C); their classes, and what failed."""
 
     probs: Array
-    targets: Array
+    targets: Sequence[Answer]
     failures: tuple[Failure, ...]
 
 
 def _predict(
-    committee: Committee, photos: Sequence[tuple[Path, int]], stage: str, config: QuantizeConfig
+    committee: Committee, photos: Sequence[tuple[Any, Answer]], stage: str, config: QuantizeConfig
 ) -> _Predictions:
     probs = np.empty((len(committee.members), len(photos), len(committee.labels)), np.float32)
-    targets: list[int] = []
+    targets: list[Answer] = []
     failures: list[Failure] = []
-    answers = Classifier(committee).score_many((str(path), path) for path, _ in photos)
+    answers = Classifier(committee).score_many(data.read_ahead(photo for photo, _ in photos))
     for number, answer in enumerate(answers):
         if config.stop():
             raise errors.Stopped(quantize.STOPPED)
@@ -273,4 +310,4 @@ def _predict(
             probs[:, len(targets)] = answer.probs
             targets.append(photos[number][1])
         config.progress(stage, number + 1, len(photos))
-    return _Predictions(probs[:, : len(targets)], np.array(targets), tuple(failures))
+    return _Predictions(probs[:, : len(targets)], targets, tuple(failures))

@@ -31,6 +31,7 @@ P_VALUES = (0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 # Classes of a committee that are counted by name, those that it answers with first. Each takes some
 # memory of the studio and of Prometheus for good.
 MOST_CLASSES = 200
+NO_CLASS = "(none)"  # of a multi-label committee
 OTHER_CLASSES = "(others)"
 # The status of answers by a rule that was not fitted.
 NOT_FITTED = "not fitted"
@@ -129,10 +130,12 @@ class RequestMetrics:
 
     def _count(self, verdict: Verdict, committee: str) -> None:
         self._verdicts(1, committee, verdict.status or NOT_FITTED)
-        name, known = verdict.label.name, self._classes[committee]
-        if name not in known and len(known) < MOST_CLASSES:
-            known.add(name)
-        self._answers(1, committee, name if name in known else OTHER_CLASSES)
+        known = self._classes[committee]
+        guesses = verdict.top[:1] if verdict.labels is None else verdict.labels
+        for name in [guess.label.name for guess in guesses] or [NO_CLASS]:
+            if name not in known and len(known) < MOST_CLASSES:
+                known.add(name)
+            self._answers(1, committee, name if name in known else OTHER_CLASSES)
         if verdict.novelty is not None:
             self._novelty(verdict.novelty, committee)
 
@@ -152,7 +155,7 @@ def watch_held_out(home: Path, registry: Registry, make: Instruments) -> None:
             metrics = bundles.find(home, f"{name}@{version}").metrics
         except errors.TriptychError:  # a committee of the zoo, or one that was removed meanwhile
             return None
-        none: float | None = metrics.get("doubt", {}).get("false_alarms")
+        none: float | None = metrics.get("doubt", metrics).get("false_alarms")
         return none
 
     def levels() -> metric_backends.Levels:

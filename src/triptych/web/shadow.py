@@ -31,7 +31,7 @@ class ShadowCounts:
 
     Args:
         photos: Photos that both have classified.
-        disagreements: Those to which their classes differ.
+        disagreements: Those to which their classes differ; of multi-label versions the sets.
         only_published_sure: Those of which only the published version was sure.
         only_shadow_sure: Those of which only the shadow was sure.
         failed: Photos that the shadow could not classify.
@@ -146,7 +146,7 @@ class Shadow:
             is_sure, is_shadow_sure = published.status == SURE, answer.status == SURE
             self._add(
                 photos=1,
-                disagreements=int(answer.label.name != published.label.name),
+                disagreements=int(_classes(answer) != _classes(published)),
                 only_published_sure=int(is_sure and not is_shadow_sure),
                 only_shadow_sure=int(is_shadow_sure and not is_sure),
             )
@@ -155,3 +155,10 @@ class Shadow:
         with self._lock:
             now = {name: getattr(self.counts, name) + count for name, count in more.items()}
             self.counts = dataclasses.replace(self.counts, **now)
+
+
+def _classes(verdict: Verdict) -> set[str]:
+    """The names of the classes that a verdict answers: one, or all that hold."""
+    if verdict.labels is None:
+        return {verdict.label.name}
+    return {guess.label.name for guess in verdict.labels}

@@ -22,6 +22,7 @@ from triptych.engines.conversion import requests
 from triptych.engines.conversion.graph_rewrites import dims_of
 from triptych.engines.conversion.graph_rewrites import kind_of
 from triptych.engines.conversion.requests import RequestWorker
+from triptych.models.head import SIGMOID
 from triptych.models.head import Head
 from triptych.preprocessing.recipe import Recipe
 from triptych.preprocessing.recipe import scale
@@ -124,7 +125,8 @@ def with_head(network: Path, head: Head, folder: Path) -> None:
     *hidden, last = zip(head.kernels, head.biases, strict=True)
     for kernel, bias in hidden:
         x = op.relu(_dense(op, x, kernel, bias))
-    probs = op.softmax(_dense(op, x, *last), 1)
+    logits = _dense(op, x, *last)
+    probs = op.sigmoid(logits) if head.activation == SIGMOID else op.softmax(logits, 1)
     outputs = [op.result(probs, name="probs"), op.result(features, name="features")]
     with files.atomic_dir(folder) as scratch:
         made = openvino.Model(outputs, graph.get_parameters(), "network")

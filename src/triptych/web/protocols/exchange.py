@@ -209,7 +209,7 @@ def _data(wanted: Wanted, verdicts: Sequence[Verdict]) -> Array:
             f"{guess.prob:f}:{guess.label.index}:{guess.label.name}"
             for guess in verdict.top[: wanted.classes]
         ],
-        LABELS: lambda verdict: verdict.label.name,
+        LABELS: lambda verdict: verdict.classes,
         VERDICT: lambda verdict: json.dumps(_short(verdict).to_dict(), allow_nan=False),
     }
     return np.array([rows[wanted.name](verdict) for verdict in verdicts], object)
