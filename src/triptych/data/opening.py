@@ -156,7 +156,9 @@ def _on_disk(
 ) -> Layout:
     path = Path(location)
     if path.is_dir():
-        return formats.layout_of(files.in_folder(path, limits), format=format, least=least, multilabel=multilabel)
+        return formats.layout_of(
+            files.in_folder(path, limits), format=format, least=least, multilabel=multilabel
+        )
     try:
         is_zip = zipfile.is_zipfile(path)
         with path.open("rb") as file:
@@ -168,12 +170,16 @@ def _on_disk(
         ) from error
     kind = signatures.identify(start)
     if is_zip or "ZIP" in kind.name:
-        return formats.layout_of(archive.in_archive(path, limits), format=format, least=least, multilabel=multilabel)
+        return formats.layout_of(
+            archive.in_archive(path, limits), format=format, least=least, multilabel=multilabel
+        )
     document = Document(
         plain_text(path.name), functools.partial(images.read, path, limits=DOCUMENT_LIMITS)
     )
     if table.is_one(document) and format in (formats.AUTO, "csv"):
-        return _layout_of_table(document, functools.partial(table.file_beside, path, limits), multilabel)
+        return _layout_of_table(
+            document, functools.partial(table.file_beside, path, limits), multilabel
+        )
     if document.suffix in formats.SUFFIXES:
         folder, name = path.parent.resolve(), path.name
         if folder.name.casefold() in _OF_DOCUMENTS:
@@ -192,12 +198,12 @@ def _on_disk(
     )
 
 
-def _at_url(
-    url: str, limits: images.Limits, format: str, least: int, multilabel: bool
-) -> Layout:
+def _at_url(url: str, limits: images.Limits, format: str, least: int, multilabel: bool) -> Layout:
     document = Document(files.name_of(url), files.remote(url, None, DOCUMENT_LIMITS))
     if table.is_one(document) and format in (formats.AUTO, "csv"):
-        return _layout_of_table(document, functools.partial(table.file_at_url, url, limits), multilabel)
+        return _layout_of_table(
+            document, functools.partial(table.file_at_url, url, limits), multilabel
+        )
     if document.suffix in formats.SUFFIXES:
         folder, _, name = url.partition("?")[0].rpartition("/")
         listing = files.at_url(folder, limits).only(plain_text(name))
@@ -208,9 +214,7 @@ def _at_url(
     return formats.layout_of(listing, format=format, least=least, multilabel=multilabel)
 
 
-def _layout_of_table(
-    document: Document, find: Callable[[Row], File], multilabel: bool
-) -> Layout:
+def _layout_of_table(document: Document, find: Callable[[Row], File], multilabel: bool) -> Layout:
     described = [(document, table.describe(document))]
     return formats.assemble(described, lambda row, _: find(row), multilabel=multilabel)
 
@@ -246,7 +250,7 @@ def _dataset(
     if len(classes) < 2:
         what = f"only {classes[0]!r} has photos" if classes else "no class has photos"
         if contents.multilabel:
-            what += ", and lacks in others,"
+            what += " with it and photos without it"
         reasons = [
             f"{'/'.join(finding.sources[:1])}: {finding.message}"
             for finding in findings.in_order(reported)

@@ -106,7 +106,7 @@ def evaluate_candidates(
     Raises:
         errors.SourceError: There are no classes of photos in the source.
         errors.FitError: There are too few photos.
-        errors.SettingError: None of them meets the budget.
+        errors.SettingError: None of them meets the budget, or the photos are multi-label.
         errors.WeightsMissing: A backbone's weights have to be fetched first.
     """
     committee = None
@@ -152,6 +152,12 @@ def _train_heads(
     progress: StageProgress,
 ) -> tuple[Array, Array, Array]:
     data = triptych_data.open(source, progress=lambda *done: progress(TrainingStage.SCAN, *done))
+    if data.multilabel:
+        raise errors.SettingError(
+            f"The photos of {data.name} may have any number of classes (multi-label), and networks "
+            "are chosen by how often their one class is right. Train with several, and those that "
+            "do not help are dropped."
+        )
     photos = [*data.train, *data.val]
     predictions.check_enough(len(photos))
     vectors = features.extract(
