@@ -48,6 +48,9 @@ FENCES = {
         "training.finetune.network",
         "training.finetune.training_loop",
     },
+    "authlib": {"web.oidc"},
+    "joserfc": {"web.oidc"},
+    "requests": {"web.oidc"},
     "chardet": {"data.zip_names"},
     "marshmallow": {"batch.tables", "inference.answer_schemas", "utils.validation", "web"},
     "matplotlib": {

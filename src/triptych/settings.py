@@ -111,6 +111,54 @@ SETTINGS: tuple[Setting, ...] = (
         secret=True,
     ),
     Setting(
+        "sso_issuer",
+        str,
+        "",
+        "Issuer of an OpenID Connect provider with which people sign in, such as "
+        "`https://id.example.org/realms/garden`.",
+    ),
+    Setting("sso_client_id", str, "", "The client that the provider knows the studio as."),
+    Setting(
+        "sso_client_secret",
+        str.strip,
+        "",
+        "Secret of that client.",
+        secret=True,
+    ),
+    Setting("sso_client_secret_file", str, "", "A file with the secret of that client."),
+    Setting(
+        "sso_scopes",
+        str,
+        "openid profile email",
+        "What the provider is asked to say of a person.",
+    ),
+    Setting(
+        "sso_name_claim",
+        str,
+        "name",
+        "What of that is the name in the log and the history; best one that people cannot change.",
+    ),
+    Setting(
+        "sso_roles",
+        str,
+        "",
+        "What of that gives which role, such as "
+        "`own:groups=admins; teach:groups=botany; ask:email=@example.org`.",
+    ),
+    Setting(
+        "sso_label",
+        str,
+        "",
+        "What the sign-in page calls the provider; by default the host of its address.",
+    ),
+    Setting(
+        "sso_session_hours",
+        int,
+        12,
+        "Hours after which people who came from the provider sign in once more.",
+        minimum=1,
+    ),
+    Setting(
         "allowed_hosts",
         str,
         "",
@@ -323,6 +371,15 @@ class Settings:
     host: str
     port: int
     api_key: str = field(repr=False)
+    sso_issuer: str
+    sso_client_id: str
+    sso_client_secret: str = field(repr=False)
+    sso_client_secret_file: str
+    sso_scopes: str
+    sso_name_claim: str
+    sso_roles: str
+    sso_label: str
+    sso_session_hours: int
     allowed_hosts: str
     certificate: str
     certificate_key: str

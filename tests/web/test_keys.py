@@ -15,6 +15,7 @@ import pytest
 from click.testing import CliRunner
 from flask import Flask
 
+from support import oidc_provider
 from support import studios
 from support.bundles import write_with_metrics
 from support.images import squares
@@ -37,7 +38,7 @@ API = "/api/v1/classify"
 ENDPOINTS = {
     "anybody": """
         access.sign_in access.sign_out figures.static languages.choose probes.live probes.ready
-        static v2.live v2.ready
+        sso.finish sso.start static v2.live v2.ready
     """,
     "one": """
         api.classify api.committees api.explain classify.page studio_publish.share
@@ -112,7 +113,13 @@ def test_every_route_against_every_kind_of_key(home):
     keys = Keys(home)
     texts = {role: keys.add(role, role)[1] for role in ROLES}
     texts["one"] = keys.add("guests", "ask", committee="garden")[1]
-    app = studio(home, api_key=OWNERS)
+    with oidc_provider.running() as provider:
+        rules = "; ".join(f"{role}:is={role}" for role in ROLES)
+        app = studio(home, api_key=OWNERS, **provider.settings(rules))
+        people = {role: app.test_client() for role in ROLES}
+        for role, person in people.items():
+            provider.person = oidc_provider.Person(role, {"name": role, "is": role})
+            oidc_provider.come_back(person, oidc_provider.visit(person))
     assert {rule.endpoint for rule in app.url_map.iter_rules()} == set(LEAST)
     # What is behind the gate is not carried out, so that one request does not change the next.
     for endpoint in app.view_functions:
@@ -128,6 +135,8 @@ def test_every_route_against_every_kind_of_key(home):
             is_let_in = RANKS.index(who) >= RANKS.index(LEAST[rule.endpoint])
             refused = 401 if who == "anybody" else 403
             assert status == (200 if is_let_in else refused), (method, path, who)
+            if who in people:
+                assert people[who].open(path, method=method).status_code == status
         assert client.open(path, method=method, headers=with_key(OWNERS)).status_code == 200
 
 

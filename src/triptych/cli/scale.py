@@ -27,6 +27,8 @@ LEFT_OUT = (
     *("certificate", "certificate_key", "self_signed"),
     *("api_key", "port", "inbox", "shadow", "shadow_share", "weights_source"),
     *("threads", "streams", "max_batch", "max_loaded_bytes"),
+    # Signing in needs a secret, which is in the environment of each node, as these are.
+    *(row.name for row in settings.SETTINGS if row.name.startswith("sso_")),
 )
 ROWS = tuple(row.name for row in settings.SETTINGS if row.name not in (*FIELDS, *LEFT_OUT, "host"))
 OPTIONS = (

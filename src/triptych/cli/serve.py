@@ -31,6 +31,16 @@ if TYPE_CHECKING:
     "cors_origins",
     "committee",
 )
+@common.from_table(
+    "sso_issuer",
+    "sso_client_id",
+    "sso_client_secret_file",
+    "sso_scopes",
+    "sso_name_claim",
+    "sso_roles",
+    "sso_label",
+    "sso_session_hours",
+)
 @common.members_option
 @common.from_table("rule")
 @common.weights_option

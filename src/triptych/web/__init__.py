@@ -36,6 +36,7 @@ from triptych.web import path_prefix
 from triptych.web import project_api
 from triptych.web import protocols
 from triptych.web import security
+from triptych.web import single_sign_on
 from triptych.web import studio
 from triptych.web.fetches import Fetches
 from triptych.web.registry import Registry
@@ -169,10 +170,11 @@ def create_app(
     app.register_blueprint(docs.blueprint)
     app.register_blueprint(fetching.blueprint)
     app.register_blueprint(keys.blueprint)
+    app.register_blueprint(single_sign_on.blueprint)
     openapi.register(
         app,
         *([api.blueprint, project_api.blueprint] if teaching else [api.blueprint]),
-        keyless=not (settings.api_key or Keys(settings.home).exist),
+        keyless=not (settings.api_key or settings.sso_issuer or Keys(settings.home).exist),
     )
     for protocol in protocols.blueprints:
         app.register_blueprint(protocol)

@@ -11,6 +11,7 @@ import hmac
 import ipaddress
 import re
 import secrets
+import time
 from datetime import timedelta
 
 import flask
@@ -33,15 +34,17 @@ from triptych.web import cors
 from triptych.web import errors as web_errors
 from triptych.web import permissions
 from triptych.web import sign_outs
+from triptych.web.oidc import Provider
 from triptych.web.sign_outs import SignOuts
 
 # Endpoints of style sheets and scripts, which contain no data.
 STATIC = ("static", "figures.static")
 blueprint = flask.Blueprint("access", __name__)
 
-# In a session: the id of the sign-in, and that of the key.
+# In a session: the id of the sign-in, and that of the key, or who came from a provider.
 SIGNED_IN = "signed_in"
 KEY_ID = "key"
+PERSON = "person"
 GATE = "gate"
 SIGN_OUTS = "sign_outs"
 SHORTEST_KEY = 8
@@ -52,6 +55,8 @@ SHARED = "studio_publish.share"
 LINK_KEY = "key"
 # Paths of this studio: browsers take `//host` and a backslash for addresses of other sites.
 LOCAL_PATH = re.compile(r"/(?!/)[!-\[\]-~]{0,1000}")
+# Their errors are shown above the form.
+SIGN_IN_PAGES = ("access.sign_in", "sso.finish", "sso.start")
 NEW_KEY = "python -c 'import secrets; print(secrets.token_urlsafe())'"
 
 
@@ -78,7 +83,7 @@ def check(settings: Settings, *, insecure: bool, say: Notify) -> None:
             )
         )
     has_keys = Keys(settings.home).exist
-    if settings.api_key or has_keys or is_loopback(settings.host):
+    if settings.api_key or has_keys or settings.sso_issuer or is_loopback(settings.host):
         return
     if not insecure:
         raise errors.SettingError(
@@ -119,17 +124,21 @@ class _Sessions(SecureCookieSessionInterface):
 
 
 class Gate:
-    """Who is let in: those with the key of the settings, or with one of the home folder.
+    """Who is let in: those with a key, of the settings or of the home folder, or of a provider.
 
     Args:
-        settings: The key and the home folder.
+        settings: The key, the home folder, and the provider.
+
+    Raises:
+        errors.SettingError: Those of the provider are incomplete.
     """
 
     def __init__(self, settings: Settings) -> None:
         self.keys = Keys(settings.home)
+        self.provider = Provider(settings) if settings.sso_issuer else None
         self._api_key = settings.api_key
         # Once a key was required, taking the last one back does not open the studio to everybody.
-        self._was_required = bool(settings.api_key)
+        self._was_required = bool(settings.api_key or self.provider)
 
     @property
     def is_required(self) -> bool:
@@ -142,7 +151,8 @@ class Gate:
     @property
     def secret(self) -> bytes:
         """Signs the cookies of those who sign in: the same after a restart and on other servers."""
-        secret = self._api_key  # people are signed out when it changes
+        # People are signed out when it changes.
+        secret = self._api_key or (self.provider.client_secret if self.provider else "")
         if not secret:
             with contextlib.suppress(errors.StateError):
                 secret = self.keys.secret
@@ -155,6 +165,14 @@ class Gate:
         if self._api_key and hmac.compare_digest(sent, self._api_key.encode()):
             return keys.OWNER
         return self.keys.find(sent.decode(errors="replace"))
+
+    def person(self, record: object) -> Key | None:
+        """What a person may who came from the provider; ``None`` when the session has expired."""
+        if not (isinstance(record, dict) and self.provider):
+            return None
+        is_current = record.get("provider") == self.provider.fingerprint
+        is_current = is_current and float(record.get("until_s", 0)) > time.time()
+        return Key("", record["name"], record["role"]) if is_current else None
 
     def by_id(self, key_id: str) -> Key | None:
         """The key that a person signed in with; ``None`` if it was taken back."""
@@ -207,16 +225,38 @@ def sign_in() -> Response:
                 text("This is not a key. The person who started the studio has one.")
             )
         start_session(key)
-    # Redirect to the requested page, if that is a path of this studio (no open redirect).
-    path = flask.request.form.get("next", "")
-    onward = path if LOCAL_PATH.fullmatch(path) else flask.url_for("classify.page")
-    return flask.redirect(onward, 303)
+    return flask.redirect(onward(flask.request.form.get("next", "")), 303)
 
 
-def start_session(key: Key) -> None:
-    """Sign the person in whose request is answered, as the holder of a key."""
+def onward(path: str) -> str:
+    """The page that was requested, if that is a path of this studio (no open redirect).
+
+    Args:
+        path: As it came with a request.
+    """
+    return path if LOCAL_PATH.fullmatch(path) else flask.url_for("classify.page")
+
+
+def start_session(key: Key, *, lasts_s: float = 0.0, provider: str = "") -> None:
+    """Sign the person in whose request is answered, as the holder of a key.
+
+    Args:
+        key: The key.
+        lasts_s: For how long, for who came from a provider.
+        provider: Identifies the provider and its settings, for the same.
+    """
+    for name in (KEY_ID, PERSON):
+        flask.session.pop(name, None)
     flask.session[SIGNED_IN] = secrets.token_urlsafe(16)
-    flask.session[KEY_ID] = key.id
+    if provider:
+        flask.session[PERSON] = {
+            "name": key.name,
+            "role": key.role,
+            "until_s": time.time() + lasts_s,
+            "provider": provider,
+        }
+    else:
+        flask.session[KEY_ID] = key.id
     flask.session.permanent = True
 
 
@@ -277,6 +317,8 @@ def _key_of(request: flask.Request) -> Key | None:
     is_id = isinstance(sign_in, str) and not cors.is_shared(request)
     if not is_id or sign_in in flask.current_app.extensions[SIGN_OUTS]:
         return None
+    if PERSON in flask.session:
+        return gate().person(flask.session[PERSON])
     # Sign-ins of 0.1.0 and later have no id of a key: there was only that of the settings.
     return gate().by_id(str(flask.session.get(KEY_ID, "")))
 
@@ -290,7 +332,7 @@ def _answer(error: Unauthorized) -> flask.Response:
     response = web_errors.answer(error)
     request = flask.request
     if request.accept_mimetypes.best_match(["application/json", "text/html"]) == "text/html":
-        is_here = request.endpoint == "access.sign_in"
+        is_here = request.endpoint in SIGN_IN_PAGES
         # The requested page; none if the request was not for a page.
         wanted_page = (
             request.script_root + request.full_path.removesuffix("?")
@@ -302,6 +344,7 @@ def _answer(error: Unauthorized) -> flask.Response:
             wrong=error.description if is_here else None,
             onward=request.form.get("next", "") if is_here else wanted_page,
             days=SIGNED_IN_FOR.days,
+            provider=gate().provider,
         )
         response.set_data(page)
         response.mimetype = "text/html"

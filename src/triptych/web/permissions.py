@@ -18,6 +18,7 @@ ROLES = {
     "figures.static": None,
     "languages": None,
     "probes": None,
+    "sso": None,
     "static": None,
     "v2.live": None,
     "v2.ready": None,
