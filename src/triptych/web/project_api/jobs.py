@@ -102,7 +102,8 @@ def resume_job(key: str, number: int) -> flask.Response:
 @openapi.describe(
     None,
     refuses=REFUSES,
-    other_forms={"text/event-stream": {"schema": {"type": "string"}}},
+    # Before OpenAPI 3.2, this is the schema of each event.
+    other_forms={events.MEDIA_TYPE: {"schema": schemas.Event}},
     other_statuses={"204": {"description": "The last event was the end of the job."}},
     samples={"As it goes": "curl -N {base}/api/v1/projects/garden/jobs/1/events"},
     parameters=[KEY, NUMBER, LAST_ID],

@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any
 
 import flask
+from werkzeug.exceptions import BadRequest
 
 from triptych.studio import projects as studio_projects
 from triptych.studio.projects import naming
@@ -99,6 +100,8 @@ def change_project(key: str) -> flask.Response:
     Its key stays the same.
     """
     here, changes = context.current(), read_json(CHANGE)
+    if not changes:
+        raise BadRequest("There is nothing to change; expected title or multilabel.")
 
     def change() -> studio_projects.Project:
         naming.title(changes.get("title", key))  # before anything is changed

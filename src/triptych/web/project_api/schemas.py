@@ -162,7 +162,7 @@ class HistoryFilter(Exact):
 
 
 DIGESTS = fields.List(
-    fields.String(),
+    fields.String(validate=validate.Regexp("^[0-9a-f]{64}$")),
     required=True,
     validate=validate.Length(1, MOST_PHOTOS),
     metadata=about(
@@ -515,6 +515,14 @@ class Job(Answer):
     created_s = fields.Float(metadata=about("When it was started, in seconds since 1970."))
     began_s = fields.Float(allow_none=True, metadata=about("When it began to run."))
     ended_s = fields.Float(allow_none=True, metadata=about("When it ended."))
+
+
+class Event(Answer):
+    """An event of a job."""
+
+    id = fields.String(metadata=about("To be sent as Last-Event-ID after a lost connection."))
+    event = fields.String(metadata=about("The last event is called end.", enum=["progress", "end"]))
+    data = fields.String(metadata=about("The job as it is then, in JSON."))
 
 
 class Jobs(Answer):
