@@ -425,6 +425,8 @@ def test_an_unknown_project_is_404_everywhere(client: FlaskClient, studio: Any) 
             elif method in ("post", "patch"):
                 last = path.rpartition("/")[2]
                 sent["json"] = bodies.get(last, {"name": "x"} if "classes" in path else {})
+                if path.endswith("{key}"):
+                    sent["json"] = {"title": "x"}
             address = path.format(file="x.zip", **values)
             response = client.open(address, method=method.upper(), **sent)
             assert response.status_code == 404, (method, path, response.text)

@@ -204,6 +204,21 @@ class Project:
         fields = {"class_ids" if several else "class_id": class_ids}
         return self._decide("move", photos, fields, **how)
 
+    def add_label(self, photos: Iterable[Photo], class_id: int, **how: Any) -> Decided:
+        """Add a class to photos of a multi-label project; their others stay.
+
+        Args:
+            photos: The photos.
+            class_id: The number of the class.
+            **how: ``check=True`` refuses it if others have changed a photo meanwhile, which `move`
+                does by default.
+        """
+        return self._decide("add", photos, {"class_id": class_id}, **{"check": False, **how})
+
+    def remove_label(self, photos: Iterable[Photo], class_id: int, **how: Any) -> Decided:
+        """Remove a class from photos of a multi-label project; see `add_label`."""
+        return self._decide("remove", photos, {"class_id": class_id}, **{"check": False, **how})
+
     def exclude(self, photos: Iterable[Photo], **how: Any) -> Decided:
         """Exclude photos from training; see `move`."""
         return self._decide("exclude", photos, {}, **how)
