@@ -80,17 +80,19 @@ def _chromium(*cameras: str):
     return _open.enter_context(contextlib.closing(browser))
 
 
-def with_cameras(count: int, video: Path | None = None):
+def with_cameras(count: int, video: Path | None = None, *, answer: str = "accept"):
     """Chromium with cameras that show a test picture, or with one that shows a video.
 
     Args:
         count: How many there are.
         video: A file of raw pictures (.y4m), shown over and over.
+        answer: What the person says when pages ask for a camera: ``"accept"`` or ``"deny"``.
     """
     flags = [f"--use-fake-device-for-media-stream=device-count={count}"]
     if video:
         flags.append(f"--use-file-for-fake-video-capture={video}")
-    return _chromium(*flags, "--use-fake-ui-for-media-stream")
+    fake_ui = "--use-fake-ui-for-media-stream"
+    return _chromium(*flags, fake_ui if answer == "accept" else f"{fake_ui}={answer}")
 
 
 @pytest.fixture

@@ -18,6 +18,8 @@ from support.browser import obstacles
 from support.browser import screenshot
 from support.browser import wait_for
 
+# Means this machine, as Chromium is started.
+NAME = "photos.example"
 CLASSIFY = "**/api/v1/classify?*"
 GARDEN = "[name=committee][value=garden]"
 FRAMES_EACH, FRAMES_A_SECOND = 12, 5
@@ -27,7 +29,8 @@ pytestmark = [*browser.MARKS, pytest.mark.slow]
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
-    with studios.fake_studio(seconds_per_run=0.01, log_format="off") as (_, address):
+    options = {"seconds_per_run": 0.01, "allowed_hosts": NAME, "log_format": "off"}
+    with studios.fake_studio(**options) as (_, address):
         yield address
 
 
@@ -72,7 +75,7 @@ class Frames:
     def __init__(self, page) -> None:
         self.count = 0
         self.most_at_once = 0
-        self.rules: set[str] = set()
+        self.rules: list[str] = []
         self.refusals: list[dict] = []
         self._under_way: set[object] = set()
         page.route(CLASSIFY, self._take)
@@ -83,7 +86,7 @@ class Frames:
         self.count += 1
         self._under_way.add(route.request)
         self.most_at_once = max(self.most_at_once, len(self._under_way))
-        self.rules.add(re.search("rule=([a-z]+)", route.request.url)[1])
+        self.rules.append(re.search("rule=([a-z]+)", route.request.url)[1])
         if self.refusals:
             route.fulfill(**self.refusals.pop(0))
         else:
@@ -94,6 +97,32 @@ def refusal(status: int, message: str, **headers: str) -> dict:
     """An answer of the API that refuses."""
     error = {"error": {"code": "refused", "message": message}}
     return {"status": status, "json": error, "headers": headers}
+
+
+class TestNoCamera:
+    """Chromium as it is without a camera."""
+
+    @pytest.fixture
+    def browser(self):
+        return browser.with_cameras(0)
+
+    def test_a_missing_camera_is_told(self, visit):
+        page = open_garden(visit)
+        go_live(page)
+        expect(page.get_by_role("alert")).to_contain_text("There is no camera.")
+
+
+class TestRefusal:
+    """Chromium as it is where the person refuses the camera."""
+
+    @pytest.fixture
+    def browser(self):
+        return browser.with_cameras(1, answer="deny")
+
+    def test_a_refusal_is_told(self, visit):
+        page = open_garden(visit)
+        go_live(page)
+        expect(page.get_by_role("alert")).to_contain_text("not allowed to use the camera")
 
 
 class TestVideo:
@@ -113,13 +142,71 @@ class TestVideo:
         expect(part(page, "how")).to_have_text("The mean of 5 frames, 1 of 3 networks")
         screenshot(page, "live")
         assert frames.most_at_once == 1
-        assert frames.rules == {"cascade"}
+        # The first shows that the committee answers one class.
+        assert frames.rules[0] == "mean"
+        assert set(frames.rules[1:]) == {"cascade"}
         expect(part(page, "switch")).to_be_hidden()
 
         page.get_by_role("button", name="Take this photo").click()
         expect(page.locator("#live")).to_be_hidden()
         expect(page.locator('#cards [data-state="answered"] figcaption')).to_contain_text("webcam")
         assert page.evaluate("document.querySelector('#live video').srcObject") is None
+
+
+# ------------------------------------------------------------------ several frames together
+
+RECENT = """async (verdicts) => {
+    const { Recent } = await import("/static/live.js");
+    const recent = new Recent();
+    return verdicts.map((verdict) => recent.add(verdict));
+}"""
+
+
+def verdict(status: str | None = "sure", labels: list[str] | None = None, **probs: float) -> dict:
+    top = [{"label": name, "prob": prob} for name, prob in probs.items()]
+    several = {} if labels is None else {"labels": [{"label": name} for name in labels]}
+    return {"status": status, "label": top[0]["label"], "top": top, **several}
+
+
+def test_what_several_frames_say_together(visit):
+    page = visit()
+
+    def say(*verdicts: dict) -> list[tuple]:
+        said = page.evaluate(RECENT, list(verdicts))
+        return [(each["names"], each["kind"], each["prob"]) for each in said]
+
+    bee, wasp = verdict(bee=0.9, wasp=0.1), verdict(wasp=0.7, bee=0.3)
+    # The mean of the frames; not sure while they differ. Two in a row are another thing.
+    assert say(bee, bee, wasp, wasp) == [
+        (["bee"], "sure", 0.9),
+        (["bee"], "sure", 0.9),
+        (["bee"], "unsure", pytest.approx(0.7)),
+        (["wasp"], "sure", pytest.approx(0.7)),
+    ]
+    none = verdict("none", bee=0.5, wasp=0.5)
+    assert [names for names, _, _ in say(bee, none, bee, none, none)] == [
+        ["bee"],
+        ["bee"],
+        ["bee"],
+        ["bee"],
+        [],
+    ]
+    assert [kind for _, kind, _ in say(none, none, verdict("unsure", bee=1.0))] == [
+        "none",
+        "none",
+        "none",
+    ]
+    assert say(verdict(None, bee=0.8, wasp=0.2))[0][1] == ""
+
+    both = verdict(labels=["wasp", "bee"], wasp=0.9, bee=0.8, ant=0.1)
+    swapped = verdict(labels=["bee", "wasp"], bee=0.9, wasp=0.8, ant=0.1)
+    nothing = verdict(labels=[], bee=0.3, wasp=0.2, ant=0.1)
+    assert [names for names, _, _ in say(both, swapped, nothing, nothing)] == [
+        ["bee", "wasp"],
+        ["bee", "wasp"],
+        ["bee", "wasp"],
+        [],
+    ]
 
 
 # ------------------------------------------------------------------ cameras
@@ -213,21 +300,21 @@ def test_a_camera_that_is_unplugged(visit):
     expect(part(page, "label")).not_to_be_empty()
 
 
-def test_cameras_of_other_machines_need_https(visit, tmp_path, expected):
+def test_cameras_of_other_machines_need_https(visit, address, tmp_path, expected):
     pytest.importorskip("cryptography")
     expected.append("the URL's origin was untrustworthy")  # says Chromium of plain http
-    options = {"home": tmp_path, "allowed_hosts": "photos.example", "log_format": "off"}
-    for scheme, self_signed in (("http", "off"), ("https", "on")):
-        with studios.fake_studio(**options, self_signed=self_signed) as (_, address):
-            port = address.rpartition(":")[2]
-            page = visit(ignore_https_errors=True)
-            page.goto(f"{scheme}://photos.example:{port}/")
-            go_live(page)
-            if scheme == "http":
-                expect(page.get_by_role("alert")).to_contain_text("start it with --self-signed")
-            else:
-                expect(part(page, "label")).not_to_be_empty()
-            page.close()
+    page = visit()
+    page.goto(f"http://{NAME}:{address.rpartition(':')[2]}/")
+    go_live(page)
+    expect(page.get_by_role("alert")).to_contain_text("start it with --self-signed")
+    page.close()
+    options = {"home": tmp_path, "self_signed": "on", "allowed_hosts": NAME, "log_format": "off"}
+    with studios.fake_studio(**options) as (_, address):
+        page = visit(ignore_https_errors=True)
+        page.goto(f"https://{NAME}:{address.rpartition(':')[2]}/")
+        go_live(page)
+        expect(part(page, "label")).not_to_be_empty()
+        page.close()
 
 
 # ------------------------------------------------------------------ when frames are not answered

@@ -13,6 +13,7 @@ const PHOTO_QUALITY = 0.92;
 // More classes than are shown, so that the mean of several frames is right for each.
 const TOP = 20;
 const NEXT = 3;
+const CASCADE = "cascade";
 const SLOWED_MS = 1000;
 
 /** A frame that got no answer: why, and what follows from it. */
@@ -61,7 +62,7 @@ export class Recent {
     const holds = isMulti
       ? all.filter(({ label }) => most(({ labels }) => labels?.some((each) => each.label === label)))
       : all.slice(0, 1);
-    const names = isNone ? [] : holds.map(({ label }) => label);
+    const names = isNone ? [] : sorted(holds);
     const key = isNone ? "none" : names.join("|");
     const isSure = verdicts.every((each) => each.status === "sure" && keyOf(each) === key);
     const { status, status_reason: reason } = verdicts.at(-1);
@@ -74,7 +75,12 @@ export class Recent {
 
 function keyOf({ status, label, labels }) {
   if (status === "none") return "none";
-  return labels ? labels.map((each) => each.label).join("|") : label;
+  return labels ? sorted(labels).join("|") : label;
+}
+
+/** @returns {string[]} the names of classes, in an order that does not change with each frame */
+function sorted(guesses) {
+  return guesses.map(({ label }) => label).sort();
 }
 
 /** The section `#live`, with the button `#go-live` that opens it. */
@@ -83,6 +89,8 @@ export class Live {
   #button = document.getElementById("go-live");
   #webcam = new Webcam(this.#section.querySelector("video"), () => this.#lost());
   #said = "";
+  /** The committee that was found to answer one class, as the cascade does. */
+  #ofOneClass = "";
   /** @type {AbortController | null} */
   #run = null;
 
@@ -151,11 +159,17 @@ export class Live {
     if (!frame) return null;
     const body = new FormData();
     body.append("image", frame, "frame.jpg");
-    const { rule } = this.#section.dataset;
-    const url = this.address({ top: TOP, ...(rule ? { rule } : {}) });
+    const url = this.address({ top: TOP });
+    const committee = url.searchParams.get("committee") ?? "";
+    // The first frame is answered by its usual rule, which tells whether it has one class.
+    if (this.#ofOneClass === committee) url.searchParams.set("rule", CASCADE);
     const { response, answers } = await send(url, body, signal);
     const message = answers.error?.message ?? answers.results?.[0]?.error?.message;
-    if (!message) return answers.results[0];
+    if (!message) {
+      const [answer] = answers.results;
+      this.#ofOneClass = answer.verdict.labels ? "" : committee;
+      return answer;
+    }
     const waitS = Number(response.headers.get("Retry-After")) || 0;
     const isQuota = response.status === 429;
     const isFinal = response.status < 500 && !isQuota && response.status !== 408;
@@ -165,9 +179,11 @@ export class Live {
   // -------------------------------------------------------------- what is shown
 
   #show({ kind, names, prob, next, holds, frames, isMulti, reason }, { members, skipped }) {
-    const label = kind === "none" ? _("None of these") : names.join(", ") || _("No class holds");
+    const label =
+      kind === "none" ? _("None of these") : names.join(", ") || _("None of the classes");
     this.#section.dataset.status = kind;
     this.#slot("label").textContent = label;
+    this.#slot("label").translate = !names.length;
     this.#slot("prob").textContent = isNaN(prob) || kind === "none" ? "" : percent(prob, 0);
     const status = kind && document.getElementById(`${kind}-template`).content.cloneNode(true);
     if (reason) status.querySelector('[data-slot="promise"]').textContent = reason;
