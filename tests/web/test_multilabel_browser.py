@@ -175,3 +175,6 @@ def test_a_committee_of_several_classes_is_asked_without_a_rule(
     page.set_input_files("#choose", files(("photo.png", picture(1))))
     expect(page.locator("[data-state=answered] h3")).to_be_visible()
     assert "rule=" not in page.locator("#curl").text_content()
+    page.get_by_role("button", name="Live from the camera").click()
+    expect(page.locator('#live [data-slot="how"]')).to_have_text("The mean of 5 frames, 2 networks")
+    expect(page.locator("#live").get_by_role("alert")).to_be_hidden()
