@@ -32,6 +32,8 @@ KEYWORDS = {
     "text": None,
     "ntext": (1, 2),
 }
+# Pages that are exported are in English, as other programs show them.
+EXCLUDED = SOURCE / "exports" / "page"
 EXTRACTORS: tuple[tuple[str, str, dict[str, str]], ...] = (
     ("*.py", "python", {}),
     ("*.js", "javascript", {}),
@@ -46,6 +48,8 @@ def collect() -> Catalog:
     catalog = Catalog(fuzzy=False)
     for pattern, method, options in EXTRACTORS:
         for path in sorted(SOURCE.rglob(pattern)):
+            if path.is_relative_to(EXCLUDED):
+                continue
             name = path.relative_to(ROOT).as_posix()
             with path.open("rb") as file:
                 for line, message, *_ in extract.extract(method, file, KEYWORDS, options=options):
@@ -97,7 +101,7 @@ def faults(language: str, source: Any) -> list[str]:
     """
     catalog: Any = read(language)
     found = [f"obsolete: {id}" for id in catalog.obsolete]
-    found += [f"not in the source: {message.id}" for message in catalog if message.id not in source]
+    found += [f"not in the source: {message.id}" for message in catalog if message.id and message.id not in source]
     for message in source:
         if not message.id:
             continue
