@@ -101,7 +101,11 @@ def faults(language: str, source: Any) -> list[str]:
     """
     catalog: Any = read(language)
     found = [f"obsolete: {id}" for id in catalog.obsolete]
-    found += [f"not in the source: {message.id}" for message in catalog if message.id and message.id not in source]
+    found += [
+        f"not in the source: {message.id}"
+        for message in catalog
+        if message.id and message.id not in source
+    ]
     for message in source:
         if not message.id:
             continue

@@ -210,6 +210,55 @@ def assert_no_overflow(page) -> None:
     wait_for(page, lambda: page.evaluate(fits), True)
 
 
+# Text that people can read or hear and that is not theirs: accents tell what was translated.
+READABLE = """allowed => {
+    const theirs = "[translate=no], bdi, code, kbd, pre, script, style, noscript, textarea";
+    const isShown = (element) => !element.closest("[hidden]") && element.getClientRects().length;
+    const isPlain = (text) => (text.match(/[a-z]{3,}/gi) ?? []).some(
+        (word) => /[aeiouy]/i.test(word) && !allowed.includes(word.toLowerCase()));
+    const found = [];
+    const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+    while (walker.nextNode()) {
+        const { parentElement: parent, data } = walker.currentNode;
+        if (parent.closest(theirs) || !isShown(parent)) continue;
+        if (isPlain(data)) found.push(data.trim());
+    }
+    for (const name of ["aria-label", "placeholder", "title", "alt"]) {
+        for (const element of document.querySelectorAll(`[${name}]`)) {
+            if (element.closest(theirs) || !isShown(element)) continue;
+            const text = element.getAttribute(name);
+            if (isPlain(text)) found.push(`${name}: ${text}`);
+        }
+    }
+    return [...new Set(found)];
+}"""
+# Elements that reach beyond the page, unless they are in a box that scrolls.
+TOO_WIDE = """() => {
+    const page = document.documentElement.clientWidth;
+    const scrolls = (element) => element !== document.body && (
+        getComputedStyle(element).overflowX !== "visible" || scrolls(element.parentElement));
+    return [...document.body.querySelectorAll("*")].filter((element) => {
+        const { right, left, width } = element.getBoundingClientRect();
+        return width && (right > page + 1 || left < -1) && !scrolls(element);
+    }).map((element) => element.outerHTML.slice(0, 120));
+}"""
+
+
+def untranslated(page, *names: str) -> list[str]:
+    """What a page in the pseudo-language shows in plain English.
+
+    Args:
+        page: Is searched as it is shown.
+        *names: Words that people gave, which stay in every language.
+    """
+    return page.evaluate(READABLE, [name.lower() for name in names])
+
+
+def too_wide(page) -> list[str]:
+    """What sticks out of a page."""
+    return page.evaluate(TOO_WIDE)
+
+
 def obstacles(page, *only: str) -> list[str]:
     """What axe finds on the page that keeps somebody out: serious faults, with where they are.
 

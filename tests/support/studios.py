@@ -214,6 +214,8 @@ def _started(*arguments: str, **options: object) -> Iterator[tuple[subprocess.Po
 
 def main(kind: str, *arguments: str) -> None:
     """Serve until told to stop."""
+    import pseudo_language  # this file is run as a script
+
     if kind in ("fake", "weightless"):
         port, seconds = [*map(float, arguments), 0.0, 0.0][:2]
         in_force = settings.load(os.environ, port=int(port))
@@ -236,6 +238,7 @@ def main(kind: str, *arguments: str) -> None:
             default,
             missing=lambda name: [],
         )
+    pseudo_language.offer()
     server.serve(in_force, registry, lambda line: print(line, flush=True))
 
 

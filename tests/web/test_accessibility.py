@@ -16,6 +16,8 @@ from support import trained_project
 from support.browser import expect
 from support.browser import files
 from support.browser import obstacles
+from support.browser import too_wide
+from support.browser import untranslated
 from support.images import plain_image
 from support.images import squares
 from triptych.studio.projects import Projects
@@ -79,10 +81,8 @@ def garden(projects: Projects) -> str:
     named = trained_project.photos_by_name(projects, key)
     projects.decide(key, [named["ants-0.png"].digest], exclude=True)
     projects.decide(key, [named["wasps-3.png"].digest], class_id=named["bees-0.png"].class_id)
-    projects.add(key, "without a class.png", plain_image((90, 120, 30)), None)
-    projects.add(
-        key, "in two classes.png", squares(5, size=(80, 120)), named["ants-1.png"].class_id
-    )
+    projects.add(key, "unsorted.png", plain_image((90, 120, 30)), None)
+    projects.add(key, "double.png", squares(5, size=(80, 120)), named["ants-1.png"].class_id)
     for seed in (101, 102):
         guess = {"label": "bees", "prob": 0.5, "status": "unsure", "novelty": None}
         top = [{"label": "bees", "prob": 0.5}, {"label": "ants", "prob": 0.4}]
@@ -110,6 +110,37 @@ def test_a_page(visit, garden, expected, name):
     page = visit(PAGES[name])
     page.evaluate("for (const each of document.querySelectorAll('details')) each.open = true")
     assert_accessible(page)
+
+
+# Names that people gave, which sentences contain.
+NAMES = (
+    "garden",
+    "begun",
+    "ants",
+    "bees",
+    "wasps",
+    "png",
+    "lite0",
+    "one",
+    "kept",
+    "unsorted",
+    "double",
+)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_in_another_language(visit, address, garden, expected, name):
+    if name == "no-such-page":
+        expected.append("status of 404")
+    cookie = {"name": "triptych_language", "value": "en_XA", "url": address}
+    page = visit(PAGES[name], **browser.PHONE, storage_state={"cookies": [], "origins": []})
+    page.context.add_cookies([cookie])
+    page.reload()
+    page.evaluate("for (const each of document.querySelectorAll('details')) each.open = true")
+    assert "\n".join(untranslated(page, *NAMES)) == ""
+    assert too_wide(page) == []
+    page.set_viewport_size({"width": 1280, "height": 860})
+    assert too_wide(page) == []
 
 
 def test_axe_finds_what_is_wrong(visit, garden):

@@ -131,8 +131,11 @@ def _by_keras(kind: str, ending: str, summary: str, *, int8_tolerance: float = 0
     return Format(
         kind,
         ending,
-        f"the committee {summary}; photos go in cut to size, which the program beside it does, and "
-        "a cascade runs all its networks",
+        text(
+            "the committee {summary}; photos go in cut to size, which the program beside it does, "
+            "and a cascade runs all its networks",
+            summary=summary,
+        ),
         write,
         opened,
         "classify_crops.py",
@@ -218,7 +221,7 @@ FORMATS: dict[str, Format] = {
             ".savedmodel",
             text("for TensorFlow, in a folder, with a signature for each network, too"),
         ),
-        _by_keras("keras", ".keras", "as a Keras model of Keras's own layers"),
+        _by_keras("keras", ".keras", text("as a Keras model of Keras's own layers")),
     )
 }
 

@@ -25,6 +25,17 @@ FORMS: dict[str, Callable[[dict[str, str]], Any]] = {
 # Blueprints with pages, whose errors are pages, too.
 PAGES = ("classify", "docs", "access", "studio_publish", "studio_imports")
 LONGEST_MESSAGE = 1000
+# What Werkzeug says to people, as sentences that can be translated.
+DESCRIPTIONS: dict[str, str] = {
+    str(sentence): sentence
+    for sentence in (
+        text(
+            "The requested URL was not found on the server. If you entered the URL manually please "
+            "check your spelling and try again."
+        ),
+        text("The method is not allowed for the requested URL."),
+    )
+}
 
 
 def register(app: flask.Flask) -> None:
@@ -80,7 +91,8 @@ def _describe(error: Exception) -> tuple[int, dict[str, str]]:
             body["message"] = body["message"].replace(home, "HOME")
         return error.status, body
     if isinstance(error, HTTPException):
-        message = error.description or error.name
+        description = error.description or error.name
+        message = DESCRIPTIONS.get(description, description)
         is_default = error.description == type(error).description
         if isinstance(error, RequestEntityTooLarge) and is_default:
             most = flask.current_app.config["MAX_CONTENT_LENGTH"]

@@ -75,7 +75,9 @@ def check(project: Project, fields: Mapping[str, Any], home: Path) -> None:
         )
     usable = [each for each in project.classes if each.photos >= FEWEST_PHOTOS]
     if len(usable) < FEWEST_CLASSES:
-        counts = ", ".join(f"{each.name}: {each.photos}" for each in project.classes) or "no class"
+        counts = ", ".join(f"{each.name}: {each.photos}" for each in project.classes) or text(
+            "no class"
+        )
         raise errors.SourceError(
             text(
                 "There are too few photos to train on ({counts}); expected at least "

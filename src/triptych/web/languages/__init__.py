@@ -16,9 +16,8 @@ from triptych.utils.text import Quantity
 from triptych.utils.text import Text
 from triptych.web import access
 from triptych.web.languages.language import ENGLISH
-from triptych.web.languages.language import OFFERED
+from triptych.web.languages.language import LANGUAGES
 from triptych.web.languages.language import Language
-from triptych.web.languages.language import load
 
 blueprint = flask.Blueprint("languages", __name__)
 COOKIE = "triptych_language"
@@ -27,27 +26,19 @@ COOKIE_S = 365 * 24 * 3600
 HEADER = "X-Page-Language"
 # Chinese in traditional characters is another language to read.
 TRADITIONAL = ("zh-hant", "zh-tw", "zh-hk", "zh-mo")
-EXTENSION = "languages"
 
 
 def register(app: flask.Flask) -> None:
     """Translate pages: ``_('...')``, ``ngettext`` and ``{% trans %}`` in templates."""
-    app.extensions[EXTENSION] = {language: load(language) for language in OFFERED}
     env = app.jinja_env
     env.policies["ext.i18n.trimmed"] = True
     env.add_extension("jinja2.ext.i18n")
     env.newstyle_gettext = True  # type: ignore[attr-defined]
     env.finalize = _finalize
     env.globals.update(gettext=_gettext, ngettext=_ngettext)
-    env.globals.update(language=current, languages=offered)
+    env.globals.update(language=current, languages=LANGUAGES.values)
     app.register_blueprint(blueprint)
     app.after_request(_vary)
-
-
-def offered() -> list[Language]:
-    """The languages that a person can choose."""
-    languages: dict[str, Language] = flask.current_app.extensions[EXTENSION]
-    return list(languages.values())
 
 
 def current() -> Language:
@@ -61,14 +52,13 @@ def current() -> Language:
 
 
 def _negotiated(request: flask.Request) -> Language:
-    languages: dict[str, Language] = flask.current_app.extensions[EXTENSION]
-    if language := languages.get(request.cookies.get(COOKIE, "")):
+    if language := LANGUAGES.get(request.cookies.get(COOKIE, "")):
         return language
     for tag, quality in request.accept_languages:
         name = tag.lower().replace("_", "-")
         if quality <= 0 or name.startswith(TRADITIONAL):
             continue
-        for language in languages.values():
+        for language in LANGUAGES.values():
             if name.partition("-")[0] == language.tag.partition("-")[0]:
                 return language
     return ENGLISH
@@ -102,11 +92,8 @@ def for_page(data: Any) -> Any:
     """JSON for a script of a page, in the language of that page; for programs unchanged."""
     if not flask.has_request_context():
         return data
-    languages: dict[str, Language] = flask.current_app.extensions[EXTENSION]
-    for language in languages.values():
-        if language.tag == flask.request.headers.get(HEADER) and language is not ENGLISH:
-            return _translated(data, language)
-    return data
+    language = LANGUAGES.get(flask.request.headers.get(HEADER, "").replace("-", "_"), ENGLISH)
+    return data if language.is_english else _translated(data, language)
 
 
 def _translated(data: Any, language: Language) -> Any:
@@ -130,7 +117,7 @@ def choose() -> flask.typing.ResponseReturnValue:
     path = flask.request.form.get("next", "")
     is_here = access.LOCAL_PATH.fullmatch(path)
     response = flask.redirect(path if is_here else flask.url_for("classify.page"), 303)
-    if name in flask.current_app.extensions[EXTENSION]:
+    if name in LANGUAGES:
         response.set_cookie(
             COOKIE,
             name,
