@@ -87,7 +87,8 @@ class Language:
                 category = self.locale.plural_form
                 messages[one] = {category(n): self.ngettext(one, many, n) for n in SAMPLES}
             else:
-                messages[message.id] = {"other": self.gettext(message.id)}
+                text = str(message.id)
+                messages[text] = {"other": self.gettext(text)}
         return messages
 
     @property
