@@ -7,7 +7,7 @@ SERVE ?=
 PYTEST ?=
 PRECISION ?=
 
-.PHONY: help setup run check test test-all lint bench lock audit docs site
+.PHONY: help setup run check test test-all lint bench lock audit docs site translations
 
 help:
 	@echo "make run    set up and serve the studio on http://127.0.0.1:5000 (options: SERVE='--port 8080')"
@@ -17,6 +17,7 @@ help:
 	@echo "make lint   ruff, mypy, and the sizes of functions"
 	@echo "make bench  measure, and compare with what the README claims (takes hours)"
 	@echo "make docs   write the generated pages of docs/ anew"
+	@echo "make translations  bring the catalogs of all languages up to date"
 	@echo "make site   make the documentation site, build/site/, from docs/"
 	@echo "make lock   pin and hash all requirements anew"
 	@echo "make audit  look the pinned requirements up in a list of known vulnerabilities (needs network)"
@@ -84,6 +85,9 @@ bench: .venv/dev.done
 
 docs: .venv/run.done
 	@$(BIN)/python tools/generate_docs.py
+
+translations: .venv/run.done
+	@$(BIN)/python tools/translations.py
 
 site: .venv/site.done
 	@$(BIN)/zensical build --strict --clean

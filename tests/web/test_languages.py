@@ -46,7 +46,7 @@ def test_all_catalogs_are_offered():
 
 
 def test_a_fault_of_a_catalog_is_found(monkeypatch):
-    catalog = translations.read("de")
+    complete, catalog = translations.read("de"), translations.read("de")
     message = catalog.get("Rename %(title)s")
     message.string = "%(titel)s umbenennen"
     catalog.get("Cancel").string = ""
@@ -54,7 +54,7 @@ def test_a_fault_of_a_catalog_is_found(monkeypatch):
     catalog.delete("Sign out")
     catalog.add("No longer used", "Nicht mehr benutzt")
     monkeypatch.setattr(translations, "read", lambda language: catalog)
-    kinds = [line.partition(":")[0] for line in translations.faults("de", source())]
+    kinds = [line.partition(":")[0] for line in translations.faults("de", complete)]
     assert sorted(kinds) == ["empty", "fuzzy", "missing", "not in the source", "values differ"]
 
 

@@ -239,6 +239,19 @@ def moment(at_s: float) -> str:
     return Quantity(datetime.fromtimestamp(at_s).strftime("%Y-%m-%d %H:%M"), "moment", at_s)
 
 
+def day(at: str) -> str:
+    """A date.
+
+    Args:
+        at: In ISO 8601, with or without a time.
+
+    Example:
+        >>> day("2026-11-30T07:30:00+00:00")
+        '2026-11-30'
+    """
+    return Quantity(at[:10], "day", at[:10])
+
+
 def _unbroken(words: str) -> str:
     """With a no-break space, as lines of a page break anywhere else."""
     english = words.replace(" ", "\u00a0")
@@ -259,6 +272,7 @@ FILTERS = {
     "duration": duration,
     "about": about,
     "moment": moment,
+    "day": day,
     # For `datetime=""`, the same in all languages.
     "timestamp": lambda at_s: str(moment(at_s)),
     "decimal": decimal,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from datetime import date
 from datetime import datetime
 
 from babel import Locale
@@ -78,6 +79,13 @@ def _moment(locale: Locale, at_s: float) -> str:
     return f"{day} {dates.format_time(at, 'short', locale=locale)}"
 
 
+def _day(locale: Locale, at: str) -> str:
+    try:
+        return str(dates.format_date(date.fromisoformat(at), "medium", locale=locale))
+    except ValueError:  # from a bundle of somebody else
+        return at
+
+
 # By the kind of a `Quantity`.
 WRITERS: dict[str, Callable[..., str]] = {
     "decimal": _decimal,
@@ -86,4 +94,5 @@ WRITERS: dict[str, Callable[..., str]] = {
     "size": _size,
     "duration": _duration,
     "moment": _moment,
+    "day": _day,
 }
