@@ -214,7 +214,7 @@ def _started(*arguments: str, **options: object) -> Iterator[tuple[subprocess.Po
 
 def main(kind: str, *arguments: str) -> None:
     """Serve until told to stop."""
-    import pseudo_language  # this file is run as a script
+    from support import pseudo_language  # in the tests only, which are on the path
 
     if kind in ("fake", "weightless"):
         port, seconds = [*map(float, arguments), 0.0, 0.0][:2]
