@@ -146,14 +146,13 @@ def run(photos: Photos, order: str, seed: int) -> dict[str, Any]:
     size = len(pool)
     full = accuracy(photos, pool, test)
     labelled = np.empty(0, np.intp)
+    probs = None  # of all photos, by heads that were trained on the labelled ones
     reached, needed = 0, size
     accuracies: list[float] = []
     while len(pool) and reached < 2:
         chosen: Array = pool[:classes]
         if order == "coverage":
-            weights = None
-            if len(set(targets[labelled])) > 1:
-                weights = active_learning.uncertainty(predict(photos, labelled, pool))
+            weights = None if probs is None else active_learning.uncertainty(probs[pool])
             compared = photos.vectors[0]
             positions = active_learning.order(
                 compared[pool], compared[labelled], weights=weights, count=min(classes, len(pool))
@@ -161,7 +160,8 @@ def run(photos: Photos, order: str, seed: int) -> dict[str, Any]:
             chosen = pool[positions]
         labelled, pool = np.append(labelled, chosen), np.setdiff1d(pool, chosen)
         pool = random.permutation(pool)
-        accuracies.append(accuracy(photos, labelled, test))
+        probs = predict(photos, labelled, np.arange(len(targets)))
+        accuracies.append(float((probs[test].argmax(axis=1) == targets[test]).mean()))
         reached = reached + 1 if accuracies[-1] >= SHARE * full else 0
         if reached == 1:
             needed = len(labelled)
@@ -191,8 +191,6 @@ def predict(photos: Photos, labelled: Array, rows: Array) -> Array:
 def accuracy(photos: Photos, labelled: Array, test: Array) -> float:
     """The share of the test photos (a mask, or rows) that are answered correctly."""
     rows = np.flatnonzero(test) if test.dtype == bool else test
-    if len(set(photos.targets[labelled])) < 2:
-        return float((photos.targets[rows] == photos.targets[labelled[0]]).mean())
     return float((predict(photos, labelled, rows).argmax(axis=1) == photos.targets[rows]).mean())
 
 
