@@ -247,7 +247,7 @@ def test_the_project_whose_committee_was_unsure_is_offered_first(
     ("key", "fields", "status", "message"),
     [
         ("garden", {"do": "exclude"}, 400, "No photo was chosen"),
-        ("garden", {"photo": "0" * 64, "do": "keep"}, 400, "expected accept, class:CLASS or"),
+        ("garden", {"photo": "0" * 64, "do": "keep"}, 400, "expected accept, class:CLASS, ex"),
         ("garden", {"photo": "1", "do": "exclude"}, 400, "expected its SHA-256"),
         ("garden", {"photo": "0" * 64, "do": "class:1", "source": "x"}, 400, "one of: project, in"),
         ("garden", {"photo": "kept", "do": "class:999"}, 404, "no class of number 999"),
@@ -284,3 +284,21 @@ def test_kept_photos_can_be_reviewed_while_the_inbox_is_off(
     page = studio(projects).get("/projects/inbox", follow_redirects=True).text
     assert page.count("data-photo=") == 2
     assert "The inbox is off" in page
+
+
+def test_a_project_with_any_number_of_classes_a_photo_takes_the_inbox_in(
+    client: FlaskClient, projects: Projects, kept: list[str]
+) -> None:
+    key = projects.make("Many", multilabel=True).key
+    page = client.get("/projects/inbox", follow_redirects=True).text
+    assert set(re.findall(r'name="photo" value="(\w+)"', page)) == set(kept)
+    answer = sort(client, key, photo=kept, do="review").json
+    assert (answer["said"], answer["left"]) == (["2 photos to review."], 0)
+    assert projects.find(key).unsorted == 2
+    projects.set_label(key, kept[:1], projects.add_class(key, "bees").id, present=True)
+    undo = {"source": "inbox", "batch": "0", "kept": answer["kept"]}
+    refused = client.post(f"/projects/{key}/sort/undo", data=undo, headers=JSON)
+    assert refused.status_code == 409
+    projects.undo(key)
+    assert client.post(f"/projects/{key}/sort/undo", data=undo, headers=JSON).json["left"] == 2
+    assert sort(client, key, photo=kept, do="review", source="project").status_code == 400

@@ -21,6 +21,7 @@ from triptych.studio.projects.database import Database
 from triptych.studio.projects.photo_store import PhotoStore
 from triptych.studio.projects.records import InboxPhoto
 from triptych.studio.projects.records import Sorted
+from triptych.utils.text import text
 
 # More than a person will review. Clients of a public server must not fill its disk.
 MOST = 2000
@@ -158,6 +159,14 @@ class Inbox:
                 if row is None:
                     raise _unknown(number)
                 digest, photo = row
+                query = "SELECT 1 FROM decision WHERE photo = ? AND NOT undone"
+                if db.execute(query, (photo,)).fetchone():
+                    raise errors.Conflict(
+                        text(
+                            "Somebody has decided about one of these photos in its project since, "
+                            "so nothing was undone."
+                        )
+                    )
                 db.execute("DELETE FROM photo WHERE id = ?", (photo,))
                 query = "SELECT 1 FROM kept WHERE digest = ? AND done_s IS NULL"
                 if db.execute(query, (digest,)).fetchone() is None:

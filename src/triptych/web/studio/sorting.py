@@ -28,7 +28,8 @@ from triptych.web.studio.blueprint import redirect_or_json
 
 blueprint = flask.Blueprint("studio_sorting", __name__, url_prefix="/projects")
 
-ACCEPT, CLASS, EXCLUDE = "accept", "class", "exclude"
+# `REVIEW` brings photos of the inbox to a project without a class.
+ACCEPT, CLASS, EXCLUDE, REVIEW = "accept", "class", "exclude", "review"
 GROUPS, PHOTOS = "groups", "photos"
 ON_A_PAGE = {PHOTOS: 60, GROUPS: 24}
 # How many photos of a proposal are shown, and how many are accepted at once.
@@ -55,13 +56,21 @@ def sort(key: str) -> str:
     """What is left of a heap: proposals to accept, and photos or groups to label by hand."""
     here, args = context.current(), flask.request.args
     project, source = here.projects.find(key), _source(args)
-    common = {"tab": "Sort", "project": project, "source": source, "sources": _sources(key)}
-    if project.multilabel:
-        return flask.render_template("studio/sort.html", heap=None, **common)
-    heap = here.do(lambda: sorting.heap_of(here.projects, here.settings.home, key, source))
-    teaching = here.do(lambda: here.jobs.latest(key))
-    mode = GROUPS if args.get("by") == GROUPS and heap.groups else PHOTOS
     kept = {each.digest: each for each in here.projects.inbox(limit=-1)} if source == INBOX else {}
+    common = {
+        "tab": "Sort",
+        "project": project,
+        "source": source,
+        "sources": _sources(key),
+        "kept": kept,
+        "done": _done(args),
+    }
+    if project.multilabel:
+        waiting = list(kept.values())[: ON_A_PAGE[PHOTOS]]
+        return flask.render_template("studio/sort.html", heap=None, waiting=waiting, **common)
+    heap = here.do(lambda: sorting.heap_of(here.projects, here.settings.home, key, source))
+    teaching, job = here.do(lambda: here.jobs.latest(key)), here.sorting.latest(key)
+    mode = GROUPS if args.get("by") == GROUPS and heap.groups else PHOTOS
     return flask.render_template(
         "studio/sort.html",
         **common,
@@ -71,12 +80,10 @@ def sort(key: str) -> str:
         most_shown=SHOWN,
         at_once=AT_ONCE,
         left=left_in_words(heap.left) if heap.left else None,
-        kept=kept,
-        job=state(here.sorting.latest(key)),
-        starts=_starts(heap, here.sorting.latest(key)) and not _is_under_way(teaching),
+        job=state(job),
+        starts=_starts(heap, job) and not _is_under_way(teaching),
         is_taught=_is_under_way(teaching),
         projects=here.projects.all() if source == INBOX else [],
-        done=_done(args),
     )
 
 
@@ -124,6 +131,8 @@ def decide(key: str) -> Response:
     form, here = flask.request.form, context.current()
     source, person = _source(form), context.of_request().key.name
     classes = _classes(form)
+    if form.get("do") == REVIEW and source == PROJECT:
+        raise BadRequest(text("The photos of a project are there already; expected the inbox."))
     if not classes:
         raise BadRequest(
             text("No photo was chosen, or none has a proposal. Choose at least one photo.")
@@ -133,13 +142,15 @@ def decide(key: str) -> Response:
         if source == PROJECT:
             return here.projects.sort(key, classes, person=person)
         numbers = {photo.digest: photo.id for photo in here.projects.inbox(limit=-1)}
-        waiting = {numbers[each]: to for each, to in classes.items() if each in numbers}
+        waiting = {digest: numbers[digest] for digest in classes if digest in numbers}
         if form.get("do") == EXCLUDE:
-            here.projects.dismiss(list(waiting))
-            done = Sorted(0, tuple(classes), 0, tuple(waiting))
+            here.projects.dismiss(list(waiting.values()))
+            batch, digests, kept = 0, tuple(waiting), tuple(waiting.values())
         else:
-            done = here.projects.settle(waiting, key, person=person)
-        return Sorted(done.batch, done.digests, len(classes) - len(done.kept), done.kept)
+            to = {number: classes[digest] for digest, number in waiting.items()}
+            done = here.projects.settle(to, key, person=person)
+            batch, digests, kept = done.batch, done.digests, done.kept
+        return Sorted(batch, digests, len(classes) - len(digests), kept)
 
     done = here.change(carry_out)
     back: dict[str, Any] = {"source": source, "by": form.get("by") or None, "batch": done.batch}
@@ -154,7 +165,7 @@ def decide(key: str) -> Response:
 
 
 def _classes(form: Any) -> dict[str, int | None]:
-    """The class of each photo that a form names; ``None`` for those to exclude.
+    """The class of each photo that a form names; ``None`` for those to exclude or to review.
 
     A photo is its digest and, where the page proposes a class for it, that class: it was seen by
     who decides, whatever is proposed by now.
@@ -162,10 +173,11 @@ def _classes(form: Any) -> dict[str, int | None]:
     verb, _, target = form.get("do", "").partition(":")
     target = form.get("to", "") if verb == CLASS and not target else target
     is_class = target.isascii() and target.isdecimal() and len(target) < 16
-    if verb not in (ACCEPT, CLASS, EXCLUDE) or (verb == CLASS and not is_class):
+    if verb not in (ACCEPT, CLASS, EXCLUDE, REVIEW) or (verb == CLASS and not is_class):
         raise BadRequest(
             text(
-                "What to do with the photos is {what!r}; expected accept, class:CLASS or exclude.",
+                "What to do with the photos is {what!r}; expected accept, class:CLASS, exclude or "
+                "review.",
                 what=form.get("do", "")[:40],
             )
         )
@@ -176,7 +188,7 @@ def _classes(form: Any) -> dict[str, int | None]:
         digest, proposed = photo.groups()
         if verb == CLASS:
             classes[digest] = int(target)
-        elif verb == EXCLUDE:
+        elif verb in (EXCLUDE, REVIEW):
             classes[digest] = None
         elif proposed:
             classes[digest] = int(proposed)
@@ -188,7 +200,9 @@ def _said(done: Sorted, classes: Mapping[str, int | None], key: str, verb: str) 
     targets = {classes[digest] for digest in done.digests}
     names = {each.id: each.name for each in context.current().projects.find(key).classes}
     count = len(done.digests)
-    if verb == EXCLUDE:
+    if verb == REVIEW:
+        said = ntext("{n} photo to review.", "{n} photos to review.", count)
+    elif verb == EXCLUDE:
         said = ntext("{n} photo left out.", "{n} photos left out.", count)
     elif len(targets) == 1:
         name = names.get(next(iter(targets)) or 0, "")
