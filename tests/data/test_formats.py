@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import io
 import itertools
 import json
 import os
@@ -365,14 +367,18 @@ CAPTIONS = {"images": [{"id": 1, "file_name": "0.jpg"}], "annotations": [{"capti
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (CAPTIONS, "has no `categories`.*captions, which name no classes"),
+        (CAPTIONS, "has captions, which name no classes"),
         (coco_of(LABELS, categories=[{"id": 7, "name": "ant"}]), r"annotations\[1\] names the cat"),
         (coco_of(LABELS, categories=[{"id": True, "name": "a"}]), r"categories\[0\] lacks"),
         (coco_of(LABELS, categories=2 * [{"id": 7, "name": "a"}]), r"categories\[1\] has the id 7"),
+        (
+            coco_of(LABELS, categories=[{"id": 7, "name": "a"}, {"id": 8, "name": "a"}]),
+            "several categories that are called 'a'",
+        ),
         (coco_of(LABELS, images=[{"id": 1, "file_name": n} for n in "ab"]), r"another photo, 'a'"),
         (coco_of(LABELS, images=[None]), r"images\[0\] lacks an id"),
         ([task("0.jpg")], "has no choices"),
-        ([task("0.jpg", ["a"]), 3], "task 2 is 3, no object"),
+        ([task("0.jpg", ["a"]), 3], "task 2 is 3; expected an object"),
         (
             [task("0.jpg", ["a"]) | {"data": {"one": "/data/upload/1.jpg", "two": "b.jpg"}}],
             r"task 1 names several photos \(one, two\)",
@@ -454,11 +460,11 @@ def test_folders_and_a_document_that_contradict_each_other_are_refused(tmp_path:
     write_json(tmp_path / "coco.json", coco_of(by_folder))
     assert labels_of(data.open(tmp_path)) == LABELS
     write_json(tmp_path / "coco.json", coco_of({**by_folder, "ant/0.jpg": "bee"}))
-    with pytest.raises(errors.SourceError, match=r"'ant/0\.jpg' is 'bee' there, and lies in 'ant'"):
+    with pytest.raises(errors.SourceError, match=r"is 'bee', and it lies in the folder 'ant'"):
         data.open(tmp_path)
     assert labels_of(data.open(tmp_path, format="folders")) == LABELS
     write_json(tmp_path / "coco.json", coco_of({"ant/0.jpg": "ant", "bee/1.jpg": "bee"}))
-    with pytest.raises(errors.SourceError, match="only 2 of 6 photos in folders are in it"):
+    with pytest.raises(errors.SourceError, match="Only 2 of 6 photos in folders"):
         data.open(tmp_path)
 
 
@@ -536,6 +542,36 @@ def test_parsers_raise_only_documented_errors(content: Any, raw: bytes) -> None:
                         names = {label for row in described.rows for label in row.labels}
                         assert names <= set(described.classes)
                         assert all(isinstance(row.path, str) and row.path for row in described.rows)
+
+
+@given(st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), min_size=1, max_size=9))
+@settings(max_examples=100, deadline=None)
+def test_damaged_parquet_raises_only_documented_errors(changes: list[tuple[int, int]]) -> None:
+    file = io.BytesIO()
+    labels = [["a", "b"], [], ["c"]]
+    parquet.write_table(pyarrow.table({"file_name": ["1", "2", "3"], "label": labels}), file)
+    content = bytearray(file.getvalue())
+    for at, value in changes:
+        content[at % len(content)] = value
+    with contextlib.suppress(errors.SourceError):
+        imagefolder.describe(Document("metadata.parquet", lambda: bytes(content)))
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"annotations": 5},
+        {"annotations": [5, {"result": 5}]},
+        {"annotations": [{"result": [5, {"type": "choices", "value": 5}]}]},
+        {"data": {"image": "/data/local-files/?" + "a=b&" * 50}},
+        {"data": {"image": ""}},
+    ],
+)
+def test_odd_tasks_are_left_out(odd: dict[str, Any], tmp_path: Path) -> None:
+    write_photos(tmp_path)
+    tasks = [task(name, [label]) for name, label in LABELS.items()]
+    dataset = data.open(write_json(tmp_path / "x.json", [*tasks, task("9.jpg", ["ant"]) | odd]))
+    assert labels_of(dataset) == LABELS
 
 
 def test_a_home_grown_order_of_keys_changes_nothing(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from support.images import picture
+from triptych import data
 from triptych import errors
 from triptych.studio.projects import NO_CLASS
 from triptych.studio.projects import UNSORTED
@@ -333,3 +335,22 @@ def test_a_photo_in_two_folders_has_both_classes(projects: Projects, tmp_path: P
         ["apple"],
         ["banana"],
     ]
+
+
+def test_an_export_reads_back_as_folder_and_as_zip(projects: Projects, tmp_path: Path) -> None:
+    project = labelled(projects)
+    out = tmp_path / "bowls"
+    assert projects.export(project.key, out) == 3
+    with zipfile.ZipFile(tmp_path / "bowls.zip", "w") as packed:
+        for path in out.rglob("*.*"):
+            packed.write(path, path.relative_to(tmp_path))
+    for source in (out, tmp_path / "bowls.zip"):
+        back = projects.import_from(source)
+        assert back.multilabel
+        names = {each.id: each.name for each in back.classes}
+        assert {
+            photo.name: tuple(names[number] for number in photo.class_ids)
+            for photo in projects.photos(back.key)
+        } == {"0.jpg": ("apple",), "1.jpg": ("apple", "banana"), "2.jpg": ()}
+        read, exported = data.open(source), projects.dataset(project.key)
+        assert (read.classes, read.fingerprint) == (exported.classes, exported.fingerprint)

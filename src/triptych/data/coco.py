@@ -6,6 +6,7 @@ of a crowd. Where the objects are is left out.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
@@ -17,6 +18,7 @@ from triptych.data.documents import Row
 from triptych.data.records import Finding
 from triptych.utils import validation
 from triptych.utils.formatting import plain_text
+from triptych.utils.text import text
 
 
 def matches(document: Document) -> bool:
@@ -44,10 +46,14 @@ def describe(document: Document) -> Description:
     for number, annotation in enumerate(content["annotations"]):
         image, category = (_id(annotation, key) for key in ("image_id", "category_id"))
         if category not in classes:
-            raise _wrong(
-                document,
-                f"annotations[{number}]",
-                f"names the category {validation.short_repr(category)}, which `categories` lacks",
+            raise errors.SourceError(
+                text(
+                    "{document!r}: annotations[{number}] names the category {category}, which "
+                    "`categories` lacks. Export it once more, or mend it.",
+                    document=document.source,
+                    number=number,
+                    category=validation.short_repr(category),
+                )
             )
         if image in paths:
             labels[image][classes[category]] = None
@@ -68,20 +74,54 @@ def _categories(document: Document, content: Mapping[str, Any]) -> dict[int, str
     if not isinstance(listed, list) or not listed:
         first = next(iter(content["annotations"]), None)
         is_caption = isinstance(first, dict) and "caption" in first
-        captions = " These are captions, which name no classes." if is_caption else ""
+        if is_caption:
+            raise errors.SourceError(
+                text(
+                    "{document!r} has captions, which name no classes; expected instances or "
+                    "keypoints, with `categories`.",
+                    document=document.source,
+                )
+            )
         raise errors.SourceError(
-            f"{document.source!r} has no `categories`; expected those of instances or keypoints, "
-            f"each with an id and a name.{captions}"
+            text(
+                "{document!r} has no `categories`; expected those of instances or keypoints, each "
+                "with an id and a name.",
+                document=document.source,
+            )
         )
     names: dict[int, str] = {}
     for number, category in enumerate(listed):
         name = category.get("name") if isinstance(category, dict) else None
-        where, key = f"categories[{number}]", _id(category, "id")
+        key = _id(category, "id")
         if key is None or not isinstance(name, str) or not name.strip():
-            raise _wrong(document, where, "lacks a whole number as id, or a name")
-        if key in names or name in names.values():
-            raise _wrong(document, where, f"has the id {key} or the name {name!r} of another one")
-        names[key] = name
+            raise errors.SourceError(
+                text(
+                    "{document!r}: categories[{number}] lacks an id (a whole number) or a name. "
+                    "Export it once more, or mend it.",
+                    document=document.source,
+                    number=number,
+                )
+            )
+        if names.setdefault(key, name) != name or len(names) <= number:
+            raise errors.SourceError(
+                text(
+                    "{document!r}: categories[{number}] has the id {id} of another one. Export it "
+                    "once more, or mend it.",
+                    document=document.source,
+                    number=number,
+                    id=key,
+                )
+            )
+    if len(set(names.values())) < len(names):
+        twice = next(name for name, count in Counter(names.values()).items() if count > 1)
+        raise errors.SourceError(
+            text(
+                "{document!r} has several categories that are called {name!r}. Rename them, or "
+                "give their annotations to one.",
+                document=document.source,
+                name=plain_text(twice),
+            )
+        )
     return names
 
 
@@ -91,14 +131,24 @@ def _paths(document: Document, listed: list[Any]) -> dict[int, str]:
     for number, image in enumerate(listed):
         path, key = image.get("file_name") if isinstance(image, dict) else None, _id(image, "id")
         if key is None or not isinstance(path, str) or not path.strip():
-            raise _wrong(
-                document, f"images[{number}]", "lacks an id (a whole number) or a file_name"
+            raise errors.SourceError(
+                text(
+                    "{document!r}: images[{number}] lacks an id (a whole number) or a file_name. "
+                    "Export it once more, or mend it.",
+                    document=document.source,
+                    number=number,
+                )
             )
         if paths.setdefault(key, path) != path:
-            raise _wrong(
-                document,
-                f"images[{number}]",
-                f"has the id {key} of another photo, {plain_text(paths[key])!r}",
+            raise errors.SourceError(
+                text(
+                    "{document!r}: images[{number}] has the id {id} of another photo, {other!r}. "
+                    "Export it once more, or mend it.",
+                    document=document.source,
+                    number=number,
+                    id=key,
+                    other=plain_text(paths[key]),
+                )
             )
     return paths
 
@@ -106,9 +156,3 @@ def _paths(document: Document, listed: list[Any]) -> dict[int, str]:
 def _id(record: Any, key: str) -> int | None:
     value = record.get(key) if isinstance(record, dict) else None
     return value if isinstance(value, int) and not isinstance(value, bool) else None
-
-
-def _wrong(document: Document, where: str, problem: str) -> errors.SourceError:
-    return errors.SourceError(
-        f"{document.source!r}: {where} {problem}. Export it once more, or mend it."
-    )

@@ -24,6 +24,7 @@ from triptych import images
 from triptych.data.records import Finding
 from triptych.utils import storage
 from triptych.utils import validation
+from triptych.utils.text import text
 
 # `instances_train2017.json` of COCO has 448 MB.
 DOCUMENT_LIMITS = images.Limits(max_bytes=512 * images.MB)
@@ -85,8 +86,12 @@ class Document(File):
         except errors.ImageTooLarge as error:
             size = error.message.partition(". ")[0].removeprefix("The file has ")
             raise errors.SourceError(
-                f"{self.source!r} has {size}. If it describes the photos, divide it; in an archive "
-                "less is allowed than in a folder. If not, leave it out."
+                text(
+                    "{document!r} has {size}. If it describes the photos, divide it; in an archive "
+                    "less is allowed than in a folder. If not, leave it out.",
+                    document=self.source,
+                    size=size,
+                )
             ) from error
 
     @functools.cached_property
@@ -100,7 +105,7 @@ class Document(File):
             return self.data.decode("utf-8-sig")
         except UnicodeDecodeError:
             raise errors.SourceError(
-                f"{self.source!r} is not in UTF-8. Save it again as UTF-8."
+                text("{document!r} is not in UTF-8. Save it again as UTF-8.", document=self.source)
             ) from None
 
     @functools.cached_property
@@ -113,11 +118,11 @@ class Document(File):
         return parse(self.text, self.source)
 
 
-def parse(text: str, source: str) -> Any:
+def parse(content: str, source: str) -> Any:
     """Parse JSON strictly, without outlines of objects.
 
     Args:
-        text: The JSON.
+        content: The JSON.
         source: What to call it.
 
     Raises:
@@ -128,12 +133,24 @@ def parse(text: str, source: str) -> Any:
         {'id': 1}
     """
     try:
-        return validation.parse_json(text, object_pairs_hook=_object)
-    except ValueError as error:
-        reason = error.msg if isinstance(error, json.JSONDecodeError) else error
-        where = f", line {error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
+        return validation.parse_json(content, object_pairs_hook=_object)
+    except json.JSONDecodeError as error:
         raise errors.SourceError(
-            f"{source!r} cannot be read as JSON{where}: {reason}. Export it once more."
+            text(
+                "{document!r} cannot be read as JSON, line {number}: {reason}. Export it once "
+                "more.",
+                document=source,
+                number=error.lineno,
+                reason=error.msg,
+            )
+        ) from error
+    except ValueError as error:
+        raise errors.SourceError(
+            text(
+                "{document!r} cannot be read as JSON: {reason}. Export it once more.",
+                document=source,
+                reason=str(error),
+            )
         ) from error
 
 

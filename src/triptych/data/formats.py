@@ -31,6 +31,7 @@ from triptych.data.layout import Layout
 from triptych.data.records import Finding
 from triptych.utils import storage
 from triptych.utils.formatting import plain_text
+from triptych.utils.text import text
 
 AUTO = "auto"
 FOLDERS = "folders"
@@ -111,14 +112,20 @@ def layout_of(
     if len(matching) > 1:
         each = [f"{name} ({documents[0].source})" for name, documents in matching.items()]
         raise errors.SourceError(
-            f"{listing.name!r} can be read in several formats: {', '.join(each)}. Choose one with "
-            "--format."
+            text(
+                "{name!r} can be read in several formats: {formats}. Leave the others out, or "
+                "choose one with --format.",
+                name=listing.name,
+                formats=", ".join(each),
+            )
         )
     rows = {row.name: row for row in FORMATS}
     for name, documents in matching.items():
         described = _described(listing, rows[name], documents, multilabel)
         if not described.items:
-            raise errors.SourceError(f"No photo has a class in {documents[0].source!r}.")
+            raise errors.SourceError(
+                text("No photo has a class in {document!r}.", document=documents[0].source)
+            )
         if format == AUTO and not listing.is_chosen:
             _check_folders(listing, described, documents, rows[name])
         return described
@@ -127,10 +134,15 @@ def layout_of(
     if format != AUTO or listing.is_chosen:
         what = ", ".join(row.title for row in FORMATS if format in (AUTO, row.name))
         name = listing.documents[0].source if listing.is_chosen else listing.name
-        raise errors.SourceError(f"{name!r} is or has nothing that can be read as {what}.{first}")
+        sentence = text(
+            "{name!r} has nothing that can be read as {formats}.", name=name, formats=what
+        )
+        raise errors.SourceError(f"{sentence}{first}" if first else sentence)
     try:
         return layout.of_folders(listing, least=least)
     except errors.SourceError as error:
+        if not first:
+            raise
         raise errors.SourceError(f"{error.message}{first}") from error
 
 
@@ -166,16 +178,29 @@ def _check_folders(
         and by_folder[item.file.source] not in item.all_labels
     ]
     if other:
-        file, label = other[0].file.source, other[0].label
-        problem = f"{file!r} is {label!r} there, and lies in {by_folder[file]!r}"
-    elif 2 * len(known) < len(by_folder):
-        problem = f"only {len(known):,} of {len(by_folder):,} photos in folders are in it"
-    else:
-        return
-    raise errors.SourceError(
-        f"{listing.name!r} has a folder per class, and {row.title} ({documents[0].source}): "
-        f"{problem}. Choose one with --format {FOLDERS} or --format {row.name}."
-    )
+        file = other[0].file.source
+        raise errors.SourceError(
+            text(
+                "In {document}, {photo!r} is {label!r}, and it lies in the folder {folder!r}. "
+                "Leave the document out, or choose with --format folders or --format {format}.",
+                document=documents[0].source,
+                photo=file,
+                label=other[0].label,
+                folder=by_folder[file],
+                format=row.name,
+            )
+        )
+    if 2 * len(known) < len(by_folder):
+        raise errors.SourceError(
+            text(
+                "Only {known:,} of {all:,} photos in folders of classes are in {document}. Leave "
+                "it out, or choose with --format folders or --format {format}.",
+                known=len(known),
+                all=len(by_folder),
+                document=documents[0].source,
+                format=row.name,
+            )
+        )
 
 
 # ------------------------------------------------------------------ from documents to photos

@@ -22,6 +22,7 @@ from triptych.data.documents import Row
 from triptych.data.layout import SEPARATOR
 from triptych.utils import extras
 from triptych.utils import validation
+from triptych.utils.text import text
 
 _NAME = re.compile(r"metadata\.(csv|jsonl|parquet)", re.IGNORECASE)
 _LABELS = ("label", "labels")
@@ -53,10 +54,14 @@ def describe(document: Document) -> Description:
         column = next((each for each in _LABELS if each in row), None)
         if not isinstance(path, str) or not path.strip() or column is None:
             raise errors.SourceError(
-                f"{document.source!r}, row {number}, has the columns "
-                f"{', '.join(validation.short_repr(key) for key in row) or 'of none'}; expected "
-                "file_name and label. If the folders of the photos are their classes, give "
-                "--format folders."
+                text(
+                    "{document!r}, row {number}, has the columns {columns}; expected file_name and "
+                    "label. If the folders of the photos are their classes, leave the file out, or "
+                    "give --format folders.",
+                    document=document.source,
+                    number=number,
+                    columns=", ".join(validation.short_repr(key) for key in row) or "-",
+                )
             )
         value = row[column]
         if is_csv and SEPARATOR in value:
@@ -72,23 +77,38 @@ def _names(document: Document, number: int, value: Any) -> tuple[str, ...]:
     for each in values:
         if isinstance(each, bool) or not isinstance(each, str | int) or not str(each).strip():
             raise errors.SourceError(
-                f"{document.source!r}, row {number}: the label is {validation.short_repr(value)}; "
-                "expected a name, a whole number, or a list of those."
+                text(
+                    "{document!r}, row {number}: the label is {label}; expected a name, a whole "
+                    "number, or a list of those.",
+                    document=document.source,
+                    number=number,
+                    label=validation.short_repr(value),
+                )
             )
     return tuple(dict.fromkeys(str(each).strip() for each in values))
 
 
 def _csv_rows(document: Document) -> Iterator[Mapping[str, Any]]:
     reader = csv.DictReader(io.StringIO(document.text, newline=""), restval="")
-    names = reader.fieldnames or ()
-    if len(set(names)) != len(names):
-        raise errors.SourceError(f"{document.source!r} names a column twice; expected each once.")
     try:
+        names = reader.fieldnames or ()
+        if len(set(names)) != len(names):
+            raise errors.SourceError(
+                text(
+                    "{document!r} names a column twice; expected each once.",
+                    document=document.source,
+                )
+            )
         for row in reader:
             yield {key: value for key, value in row.items() if isinstance(key, str)}
     except csv.Error as error:
         raise errors.SourceError(
-            f"{document.source!r} cannot be read at line {reader.reader.line_num}: {error}."
+            text(
+                "{document!r} cannot be read at line {number}: {reason}.",
+                document=document.source,
+                number=reader.reader.line_num,
+                reason=str(error),
+            )
         ) from error
 
 
@@ -98,8 +118,12 @@ def _jsonl_rows(document: Document) -> Iterator[Mapping[str, Any]]:
             row = documents.parse(line, f"{document.source}, line {number}")
             if not isinstance(row, dict):
                 raise errors.SourceError(
-                    f"{document.source!r}, line {number}, is {validation.short_repr(row)}; "
-                    "expected an object."
+                    text(
+                        "{document!r}, line {number}, is {row}; expected an object.",
+                        document=document.source,
+                        number=number,
+                        row=validation.short_repr(row),
+                    )
                 )
             yield row
 
@@ -114,18 +138,30 @@ def _parquet_rows(document: Document) -> Iterator[Mapping[str, Any]]:
         file = parquet.ParquetFile(pyarrow.BufferReader(document.data))
         columns = [name for name in ("file_name", *_LABELS) if name in file.schema_arrow.names]
         if file.metadata.num_rows > _MAX_ROWS:
-            raise errors.SourceError(f"{document.source!r} has more than {_MAX_ROWS:,} rows.")
+            raise errors.SourceError(
+                text(
+                    "{document!r} has more than {most:,} rows.",
+                    document=document.source,
+                    most=_MAX_ROWS,
+                )
+            )
         names = _class_names(document, file.schema_arrow.metadata)
         read_bytes = 0
         for batch in file.iter_batches(_ROWS_AT_ONCE, columns=columns):
             read_bytes += batch.nbytes
             if read_bytes > most_bytes:
-                raise errors.SourceError(f"{document.source!r} unpacks to more than 512 MB.")
+                raise errors.SourceError(
+                    text("{document!r} unpacks to more than 512 MB.", document=document.source)
+                )
             for row in batch.to_pylist():
                 yield {key: _named(row[key], names) for key in row}
-    except (pyarrow.ArrowException, OSError, OverflowError) as error:
+    except (pyarrow.ArrowException, OSError, OverflowError, ValueError) as error:
         raise errors.SourceError(
-            f"{document.source!r} cannot be read as Parquet: {error}. Write it once more."
+            text(
+                "{document!r} cannot be read as Parquet: {reason}. Write it once more.",
+                document=document.source,
+                reason=str(error),
+            )
         ) from error
 
 

@@ -21,6 +21,7 @@ from triptych.data.records import Finding
 from triptych.utils import storage
 from triptych.utils import validation
 from triptych.utils.formatting import plain_text
+from triptych.utils.text import text
 
 # What JSON-MIN adds to the data and the choices of a task.
 _OF_JSON_MIN = frozenset(
@@ -59,21 +60,36 @@ def describe(document: Document) -> Description:
     by_photo: dict[str, list[_Choices]] = {}
     for number, task in enumerate(document.json):
         if not isinstance(task, dict):
-            raise _wrong(document, number, f"is {validation.short_repr(task)}, no object")
+            raise errors.SourceError(
+                text(
+                    "{document!r}: task {number} is {task}; expected an object.",
+                    document=document.source,
+                    number=number + 1,
+                    task=validation.short_repr(task),
+                )
+            )
         if isinstance(task.get("data"), dict):
             photo, annotations = _photo(document, number, task["data"]), list(_annotations(task))
         else:
             photo, annotations = _of_json_min(document, number, task)
         by_photo.setdefault(photo, []).extend(annotations)
     questions = {name for each in by_photo.values() for choices in each for name in choices}
-    if len(questions) != 1:
-        listed = ", ".join(sorted(map(plain_text, questions)))
+    if not questions:
         raise errors.SourceError(
-            f"{document.source!r} has the answers to several questions: {listed}. Expected the "
-            "choices of one; export the project with one only."
-            if questions
-            else f"{document.source!r} has no choices. Boxes and outlines are read from Label "
-            "Studio's export as COCO."
+            text(
+                "{document!r} has no choices. Boxes and outlines are read from Label Studio's "
+                "export as COCO.",
+                document=document.source,
+            )
+        )
+    if len(questions) > 1:
+        raise errors.SourceError(
+            text(
+                "{document!r} has the answers to several questions: {questions}. Expected the "
+                "choices of one; export the project with one only.",
+                document=document.source,
+                questions=", ".join(sorted(map(plain_text, questions))),
+            )
         )
     (question,) = questions
     return _description(
@@ -114,13 +130,12 @@ def _description(by_photo: Mapping[str, list[tuple[str, ...]]]) -> Description:
 
 def _annotations(task: Mapping[str, Any]) -> Iterator[_Choices]:
     """The choices of each annotation that was not skipped; only those that are called the truth."""
-    listed = [each for each in task.get("annotations") or () if isinstance(each, dict)]
+    listed = [each for each in _list(task.get("annotations")) if isinstance(each, dict)]
     counted = [each for each in listed if not each.get("was_cancelled")]
     for annotation in [each for each in counted if each.get("ground_truth")] or counted:
-        results = annotation.get("result") or ()
         yield {
             str(result.get("from_name")): _names(result["value"].get("choices"))
-            for result in results
+            for result in _list(annotation.get("result"))
             if isinstance(result, dict)
             and result.get("type") == "choices"
             and isinstance(result.get("value"), dict)
@@ -144,12 +159,19 @@ def _of_json_min(
     }
     if several or len(single) < 2:
         return photo, [several or single]
-    raise _wrong(
-        document,
-        number,
-        f"has several texts, {', '.join(sorted(map(plain_text, single)))}, and does not say which "
-        "is the choice. Export as JSON instead of JSON-MIN",
+    raise errors.SourceError(
+        text(
+            "{document!r}: task {number} has several texts, {texts}, and does not say which is the "
+            "choice. Export as JSON instead of JSON-MIN.",
+            document=document.source,
+            number=number + 1,
+            texts=", ".join(sorted(map(plain_text, single))),
+        )
     )
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _names(value: Any) -> tuple[str, ...]:
@@ -165,11 +187,21 @@ def _photo(document: Document, number: int, data: Mapping[str, Any]) -> str:
     photos = [key for key, value in texts.items() if _LIKE_A_PHOTO.fullmatch(value)]
     if len(photos) != 1:
         listed = ", ".join(sorted(map(plain_text, photos or data)))
-        raise _wrong(
-            document,
-            number,
-            f"names {'several photos' if photos else 'no photo'} ({listed}); expected one, as "
-            "`image`",
+        raise errors.SourceError(
+            text(
+                "{document!r}: task {number} names several photos ({listed}); expected one, as "
+                "`image`.",
+                document=document.source,
+                number=number + 1,
+                listed=listed,
+            )
+            if photos
+            else text(
+                "{document!r}: task {number} names no photo ({listed}); expected one, as `image`.",
+                document=document.source,
+                number=number + 1,
+                listed=listed,
+            )
         )
     return texts[photos[0]]
 
@@ -179,8 +211,9 @@ def _path(photo: str) -> str:
     if photo.startswith(_UPLOADS):
         return urllib.parse.unquote(photo.rpartition("/")[2])
     if photo.startswith(_LOCAL_FILES):
-        query = urllib.parse.parse_qs(photo.partition("?")[2], max_num_fields=10)
-        return query.get("d", [""])[0]
+        fields = photo.partition("?")[2].split("&")
+        path = next((each[2:] for each in fields if each.startswith("d=")), "")
+        return urllib.parse.unquote_plus(path)
     return photo
 
 
@@ -191,7 +224,3 @@ def _original(path: str) -> str:
 
 def _shown(photo: str) -> str:
     return plain_text(storage.redact(photo))
-
-
-def _wrong(document: Document, number: int, problem: str) -> errors.SourceError:
-    return errors.SourceError(f"{document.source!r}: task {number + 1} {problem}.")
