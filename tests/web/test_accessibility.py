@@ -40,6 +40,8 @@ PAGES = {
     "photos-none": "/projects/begun",
     "teach": "/projects/garden/teach",
     "teach-too-little": "/projects/begun/teach",
+    "try": "/projects/garden/try?version=1",
+    "try-none": "/projects/begun/try",
     "result": "/projects/garden/result",
     "result-none": "/projects/begun/result",
     "cell": "/projects/garden/result/cell?truth=ants&photos=all",

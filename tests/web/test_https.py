@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import http.client
 import json
@@ -11,6 +12,7 @@ import socket
 import ssl
 import stat
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -113,6 +115,40 @@ def test_clients_that_never_speak_do_not_block_others(address, home):
     finally:
         for sock in silent:
             sock.close()
+
+
+# A studio that waits for nobody for long.
+IMPATIENT = """
+from support import studios
+from triptych.web import connections
+connections.HEAD_S, connections.SWEEP_S = 0.5, 0.05
+studios.main("fake")
+"""
+
+
+@pytest.mark.slow
+def test_handshakes_have_a_deadline_which_single_bytes_do_not_extend(home):
+    environ = {"TRIPTYCH_HOME": str(home), "TRIPTYCH_SELF_SIGNED": "on"}
+    with subprocess.Popen(
+        [sys.executable, "-c", IMPATIENT],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **environ},
+    ) as process:
+        try:
+            line = next(line for line in process.stdout if " open at " in line)
+            port = int(line.split(":")[2].partition("/")[0])
+            for start, drop in ((b"", b""), (b"\x16\x03\x01\x02\x00\x01", b"\x00")):
+                with socket.create_connection(("127.0.0.1", port), timeout=60) as sock:
+                    sock.sendall(start)
+                    with contextlib.suppress(OSError):  # it is closed
+                        while not select.select([sock], [], [], 0.1)[0]:
+                            sock.sendall(drop)
+                        while sock.recv(1 << 12):
+                            pass
+            assert ask(("127.0.0.1", port), home, "/livez")[0].status == 200
+        finally:
+            process.kill()
 
 
 @pytest.mark.slow
