@@ -287,6 +287,7 @@ def test_what_is_in_the_way_is_told_and_can_be_tried_again(visit):
         page.get_by_role("button", name="Try again").click()
         expect(part(page, "label")).not_to_be_empty()
         expect(page.get_by_role("alert")).to_be_hidden()
+        page.get_by_role("button", name="Close the camera").click()
 
 
 def test_a_camera_that_is_unplugged(visit):
@@ -378,7 +379,8 @@ def test_on_a_phone(visit):
     expect(part(page, "label")).not_to_be_empty()
     assert_no_overflow(page)
     expect(page.locator("#live video")).to_be_in_viewport(ratio=0.9)
-    expect(page.get_by_role("button", name="Take this photo")).to_be_in_viewport()
+    for name in ("Take this photo", "Close the camera"):
+        expect(page.get_by_role("button", name=name)).to_be_in_viewport()
     assert obstacles(page) == []
     screenshot(page, "live-phone-light")
     page.emulate_media(color_scheme="dark")

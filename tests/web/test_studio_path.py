@@ -155,6 +155,26 @@ def test_the_whole_path_with_the_mouse(visit, projects, photos):
     screenshot(page, "path-why")
 
 
+@pytest.mark.thorough
+def test_the_sample_answers_live_after_two_clicks(visit, projects):
+    page = visit()
+    page.context.add_init_script(COUNT_CLICKS)
+    page.goto(page.url + "projects")
+    page.get_by_role("button", name="Try the sample").click()
+    page.wait_for_url("**/projects/sample-fruit/try", timeout=TEACHING_MS)
+    page.get_by_role("button", name="Live from the camera").click()
+    expect(page.locator('#live [data-slot="label"]')).not_to_be_empty()
+    assert page.evaluate("sessionStorage.clicks") == "2"
+    page.get_by_role("button", name="Close the camera").click()
+    page.locator("[data-name='lemons.jpg']").click()
+    expect(page.locator('#cards .plate [data-slot="label"]')).to_have_text("lemons")
+    follow(tab(page, "Photos"))
+    page.goto(page.url.rsplit("/", 1)[0])
+    follow(page.get_by_role("button", name="Try the sample"))  # it is there, and taught
+    assert page.url.endswith("/sample-fruit/try")
+    assert [project.title for project in projects.all()].count("Sample: fruit") == 1
+
+
 def tab(page, name: str):
     return page.get_by_role("navigation", name="Project").get_by_role("link", name=name)
 

@@ -33,7 +33,7 @@ export class Recent {
   /**
    * @param {object} verdict the next one, as the API gives it
    * @returns {{kind: string, names: string[], prob: number, next: {label: string, prob: number}[],
-   *   frames: number, reason: string}} what these frames say together. A class has the mean of its
+   *   frames: number}} what these frames say together. A class has the mean of its
    *   probabilities; `sure` are only frames that all are sure of the same.
    */
   add(verdict) {
@@ -65,11 +65,11 @@ export class Recent {
     const names = isNone ? [] : sorted(holds);
     const key = isNone ? "none" : names.join("|");
     const isSure = verdicts.every((each) => each.status === "sure" && keyOf(each) === key);
-    const { status, status_reason: reason } = verdicts.at(-1);
-    const kind = reason ? "unpromised" : !status ? "" : isNone ? "none" : isSure ? "sure" : "unsure";
+    const { status, status_reason: promisesNothing } = verdicts.at(-1);
+    const kind = promisesNothing ? "unpromised" : !status ? "" : isNone ? "none" : isSure ? "sure" : "unsure";
     const next = all.filter(({ label }) => !names.includes(label)).slice(0, NEXT);
     const prob = names.length === 1 ? means.get(names[0]) : NaN;
-    return { key, kind, names, prob, next, holds, frames, isMulti, reason: reason?.message ?? "" };
+    return { key, kind, names, prob, next, holds, frames, isMulti };
   }
 }
 
@@ -113,6 +113,7 @@ export class Live {
     this.#section.dataset.state = "opening";
     this.#complain("");
     this.#empty();
+    this.#section.focus({ preventScroll: true }); // the button makes room
     this.#section.scrollIntoView();
     try {
       if (!(await open()) || signal.aborted) return;
@@ -178,7 +179,7 @@ export class Live {
 
   // -------------------------------------------------------------- what is shown
 
-  #show({ kind, names, prob, next, holds, frames, isMulti, reason }, { members, skipped }) {
+  #show({ kind, names, prob, next, holds, frames, isMulti }, { members, skipped }) {
     const label =
       kind === "none" ? _("None of these") : names.join(", ") || _("None of the classes");
     this.#section.dataset.status = kind;
@@ -186,7 +187,6 @@ export class Live {
     this.#slot("label").translate = !names.length;
     this.#slot("prob").textContent = isNaN(prob) || kind === "none" ? "" : percent(prob, 0);
     const status = kind && document.getElementById(`${kind}-template`).content.cloneNode(true);
-    if (reason) status.querySelector('[data-slot="promise"]').textContent = reason;
     this.#slot("status").replaceChildren(...(status ? status.firstElementChild.childNodes : []));
     const lines = isMulti ? [...holds, ...next] : [...(kind === "none" ? [] : holds), ...next];
     this.#slot("guesses").replaceChildren(...lines.slice(0, NEXT + 1).map(guess));
