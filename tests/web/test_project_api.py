@@ -156,7 +156,7 @@ def test_photos_are_brought_listed_and_read(client: FlaskClient, garden: dict[st
     assert again.json["photos"] == [photo]
     for path in (f"photos/{NOTHING}", f"photos/{NOTHING}/file", f"photos/{NOTHING}/preview"):
         assert client.get(f"{GARDEN}/{path}").status_code == 404
-    erased = client.post(f"{GARDEN}/photos/erase", json={"digests": [photo["digest"]]})
+    erased = client.post(f"{GARDEN}/erase", json={"digests": [photo["digest"]]})
     assert erased.json == {"removed": 1}
     assert client.get(address).status_code == 404
 
@@ -226,6 +226,7 @@ def test_a_zip_of_photos_is_added(client: FlaskClient, garden: dict[str, int]) -
         ({"photo": (io.BytesIO(b""), "a.png"), "class_id": "-1"}, "expected the number of a class"),
         ({"photo": (io.BytesIO(b""), "a.png"), "class_id": "9" * 99}, "expected the number"),
         ({"photo": (io.BytesIO(b""), "a.png"), "class": "1"}, "There is no field 'class'"),
+        ({"\xa8%0A\x8f": "null"}, "There is no field"),
         ({"zip": (io.BytesIO(b"no zip"), "a.zip")}, "is plain text; expected a folder, a zip"),
         ({"zip": (io.BytesIO(b""), "a.zip"), "class_id": "1"}, "A zip came with a class"),
     ],
@@ -395,7 +396,10 @@ def test_a_body_that_is_no_request_gets_the_usual_error(
 
 @pytest.mark.parametrize(
     "query",
-    ["limit=0", "limit=1001", "limit=x", "offset=-1", "class_id=x", "excluded=maybe", "page=2"],
+    [
+        *("limit=0", "limit=1001", "limit=x", "offset=-1", "excluded=maybe", "page=2"),
+        *("class_id=x", "class_id=-4", f"class_id={2**70}", f"offset={2**70}"),
+    ],
 )
 def test_an_impossible_filter_is_explained(
     client: FlaskClient, garden: dict[str, int], query: str
@@ -663,11 +667,11 @@ def test_exports_are_listed_downloaded_and_removed(
     listed = client.get(f"{GARDEN}/exports").json
     assert schemas.Exports().validate(listed) == {}
     assert listed["files"][0]["comparison"] == "the same"
-    with client.get(f"{GARDEN}/exports/garden-1-onnx.zip") as response:
+    with client.get(f"{GARDEN}/exports/files/garden-1-onnx.zip") as response:
         assert response.data.startswith(b"PK")
     assert client.post(f"{GARDEN}/exports/stop").status_code == 200
-    assert client.delete(f"{GARDEN}/exports/garden-1-onnx.zip").json == {"removed": 1}
-    assert client.delete(f"{GARDEN}/exports/garden-1-onnx.zip").status_code == 404
+    assert client.delete(f"{GARDEN}/exports/files/garden-1-onnx.zip").json == {"removed": 1}
+    assert client.delete(f"{GARDEN}/exports/files/garden-1-onnx.zip").status_code == 404
 
 
 def test_without_projects_there_is_no_api_of_them(registry: Registry, tmp_path: Path) -> None:

@@ -176,7 +176,7 @@ class Project:
     def erase(self, photos: Iterable[Photo]) -> int:
         """Remove photos for good; returns how many."""
         body = {"digests": [photo.digest for photo in photos]}
-        answer = self._transport.change("POST", f"{self._path}/photos/erase", body)
+        answer = self._transport.change("POST", f"{self._path}/erase", body)
         return int(answer["removed"])
 
     def findings(self) -> tuple[Finding, ...]:

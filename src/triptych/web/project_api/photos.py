@@ -94,7 +94,9 @@ def _files() -> tuple[list[FileStorage], FileStorage | None]:
             "The form came compressed, which is not undone: photos are compressed already. Send "
             "it without Content-Encoding."
         )
-    unknown = sorted({*request.form, *request.files} - {*schemas.PhotoForm().fields})
+    known = {*schemas.PhotoForm().fields}
+    # Of a part that is described badly, the name may be missing.
+    unknown = [name or "" for name in (*request.form, *request.files) if name not in known]
     if unknown:
         raise BadRequest(f"There is no field {unknown[0][:40]!r} in this form. {EXPECTED}")
     files = [file for file in request.files.getlist("photo") if file.filename]
@@ -221,11 +223,11 @@ def preview(key: str, digest: str) -> flask.Response:
     return photo_pages.picture(here.projects.thumbnail(digest), "image/jpeg")
 
 
-@blueprint.post("/<key>/photos/erase")
+@blueprint.post("/<key>/erase")
 @openapi.describe(
     schemas.Removed,
     refuses=REFUSES,
-    samples={"For good": curl("/garden/photos/erase", {"digests": [SAMPLE_DIGEST]})},
+    samples={"For good": curl("/garden/erase", {"digests": [SAMPLE_DIGEST]})},
     parameters=[KEY],
     requestBody=json_body(schemas.Digests),
 )

@@ -137,11 +137,12 @@ class PhotoFilter(Exact):
     """Which photos of a project to list."""
 
     class_id = fields.Integer(
+        validate=validate.Range(-3, LARGEST),
         metadata=about(
             "Only those of a class, by its number; 0: those without a class; -3: those of a "
             "multi-label project to which no class applies.",
             expected="the number of a class, 0 or -3",
-        )
+        ),
     )
     excluded = fields.String(
         validate=validate.OneOf(("false", "true", ANY)),

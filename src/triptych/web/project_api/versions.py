@@ -192,13 +192,15 @@ def stop_export(key: str) -> flask.Response:
     return _exports(key)
 
 
-@blueprint.get("/<key>/exports/<file>")
+@blueprint.get("/<key>/exports/files/<file>")
 @openapi.describe(
     None,
     refuses=REFUSES,
     other_forms=ZIP,
     samples={
-        "One export": ("curl -o garden.zip {base}/api/v1/projects/garden/exports/garden-1-onnx.zip")
+        "One export": (
+            "curl -o garden.zip {base}/api/v1/projects/garden/exports/files/garden-1-onnx.zip"
+        )
     },
     parameters=[KEY, FILE],
 )
@@ -208,11 +210,11 @@ def export_file(key: str, file: str) -> Response:
     return export_pages.download(key, file)
 
 
-@blueprint.delete("/<key>/exports/<file>")
+@blueprint.delete("/<key>/exports/files/<file>")
 @openapi.describe(
     schemas.Removed,
     refuses=REFUSES,
-    samples={"One export": curl("/garden/exports/garden-1-onnx.zip", method="DELETE")},
+    samples={"One export": curl("/garden/exports/files/garden-1-onnx.zip", method="DELETE")},
     parameters=[KEY, FILE],
 )
 def remove_export(key: str, file: str) -> flask.Response:
