@@ -56,6 +56,8 @@ PAGES = {
     "inbox": "/projects/garden/sort?source=inbox",
     "sort": "/projects/garden/sort",
     "sort-none": "/projects/begun/sort",
+    "keys": "/keys",
+    "imports": "/imports",
 }
 
 
@@ -114,35 +116,61 @@ def test_a_page(visit, garden, expected, name):
     assert_accessible(page)
 
 
-# Names that people gave, which sentences contain.
+# Names of data, networks, rules and formats, which sentences contain.
 NAMES = (
-    "garden",
-    "begun",
-    "ants",
-    "bees",
-    "wasps",
-    "png",
-    "lite0",
-    "one",
-    "kept",
-    "unsorted",
-    "double",
+    *("garden", "begun", "ants", "bees", "wasps", "png", "kept", "unsorted", "double", "one"),
+    *(*studios.FLOWERS, "efficientnetlite", "mean", "cascade"),
+    *("keras", "tensorflow", "lite", "savedmodel", "openvino", "onnx"),
 )
 
 
-@pytest.mark.parametrize("name", PAGES)
-def test_a_page_in_another_language(visit, address, garden, expected, name):
-    if name == "no-such-page":
-        expected.append("status of 404")
-    cookie = {"name": "triptych_language", "value": "en_XA", "url": address}
-    page = visit(PAGES[name], **browser.PHONE, storage_state={"cookies": [], "origins": []})
-    page.context.add_cookies([cookie])
-    page.reload()
+@pytest.fixture
+def visit_translated(visit, address):
+    """Opens a page in the pseudo-language, on a phone."""
+    host = address.split("/")[2].split(":")[0]
+    cookie = {"name": "triptych_language", "value": "en_XA", "domain": host, "path": "/"}
+    fields = {"expires": -1, "httpOnly": True, "secure": False, "sameSite": "Lax"}
+    state = {"cookies": [{**cookie, **fields}], "origins": []}
+    return lambda path: visit(path, **browser.PHONE, storage_state=state)
+
+
+def assert_translated(page) -> None:
+    """Assert that nothing is in plain English, and nothing sticks out on a phone or a desktop."""
     page.evaluate("for (const each of document.querySelectorAll('details')) each.open = true")
     assert "\n".join(untranslated(page, *NAMES)) == ""
     assert too_wide(page) == []
     page.set_viewport_size({"width": 1280, "height": 860})
     assert too_wide(page) == []
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_in_another_language(visit_translated, garden, expected, name):
+    if name == "no-such-page":
+        expected.append("status of 404")
+    assert_translated(visit_translated(PAGES[name]))
+
+
+def test_answers_in_another_language(visit_translated):
+    page = visit_translated("/")
+    kinds = ("SURE", "MANY_CLASSES", "TWO_ASKED", "NONE_OF_THESE")
+    page.click("#options > summary")
+    page.check('[name="committee"][value="garden"]')
+    page.check('[name="rule"][value="cascade"]')
+    colours = [getattr(studios, kind) for kind in kinds]
+    named = (("1.png", plain_image(colour)) for colour in colours)
+    page.set_input_files("#choose", files(*named))
+    expect(page.locator('#cards [data-state="answered"]')).to_have_count(len(kinds))
+    page.get_by_role("button", name="Whý thïs vérdïçt?").first.click()
+    expect(page.locator('[data-slot="explained"]').first).not_to_have_text("")
+    assert_translated(page)
+
+
+def test_chosen_photos_in_another_language(visit_translated, garden):
+    page = visit_translated(f"/projects/{garden}")
+    page.locator('#classes input[name="digest"]').first.check()
+    page.locator("#erase").click()
+    page.locator("#sure").wait_for()
+    assert_translated(page)
 
 
 def test_axe_finds_what_is_wrong(visit, garden):

@@ -85,7 +85,7 @@ function show(card, explanation, why) {
   const heat = slot(card, "heat");
   const most = place(explanation.heat, explanation.box);
   const partly = explanation.box.some((side, n) => Math.abs(side - (n > 1)) > 0.001);
-  const cropped = partly ? " What is outside of the frame was cropped off." : "";
+  const cropped = partly ? ` ${_("What is outside of the frame was cropped off.")}` : "";
   heat.src = `data:image/png;base64,${explanation.overlay}`;
   heat.alt = _("Heat map: most of the evidence for {label} is {place}.", { label: why.label, place: most });
   heat.hidden = false;
