@@ -36,7 +36,7 @@ KEYWORDS = {
 EXCLUDED = SOURCE / "exports" / "page"
 EXTRACTORS: tuple[tuple[str, str, dict[str, str]], ...] = (
     ("*.py", "python", {}),
-    ("*.js", "javascript", {}),
+    ("*.js", "javascript", {"parse_template_string": "true"}),
     ("*.html", "jinja2.ext:babel_extract", {"newstyle_gettext": "true", "trimmed": "true"}),
 )
 PYTHON_VALUE = re.compile(r"\{(\w+)[^{}]*\}")
