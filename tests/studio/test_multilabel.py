@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -354,3 +355,39 @@ def test_an_export_reads_back_as_folder_and_as_zip(projects: Projects, tmp_path:
         } == {"0.jpg": ("apple",), "1.jpg": ("apple", "banana"), "2.jpg": ()}
         read, exported = data.open(source), projects.dataset(project.key)
         assert (read.classes, read.fingerprint) == (exported.classes, exported.fingerprint)
+
+
+def test_a_project_survives_export_and_import(projects: Projects, tmp_path: Path) -> None:
+    project = labelled(projects)
+    folder = tmp_path / "bowls"
+    assert projects.export(project.key, folder) == 3
+    assert (folder / "labels.csv").read_text().splitlines() == [
+        "path,label",
+        "photos/0.jpg,apple",
+        "photos/1.jpg,apple|banana",
+        "photos/2.jpg,",
+    ]
+    shutil.make_archive(str(tmp_path / "bowls"), "zip", folder)
+    expected = {
+        photo.digest: {each.name for each in project.classes if each.id in photo.class_ids}
+        for photo in projects.photos(project.key)
+        if photo.class_ids is not None
+    }
+    for source in (folder / "labels.csv", tmp_path / "bowls.zip", folder):
+        again = projects.import_from(source)
+        names = {each.id: each.name for each in again.classes}
+        assert again.multilabel, source
+        assert {
+            photo.digest: {names[number] for number in photo.class_ids}
+            for photo in projects.photos(again.key)
+        } == expected
+
+
+def test_several_classes_are_refused_where_a_photo_has_one(
+    projects: Projects, tmp_path: Path
+) -> None:
+    projects.export(labelled(projects).key, tmp_path / "bowls")
+    single = make(projects, multilabel=False)
+    with pytest.raises(errors.SettingError, match="classes were given for a photo; expected exac"):
+        projects.add_from(single.key, tmp_path / "bowls" / "labels.csv")
+    assert projects.find(single.key).photos == 0

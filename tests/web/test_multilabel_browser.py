@@ -28,7 +28,7 @@ FRUIT = ("apples", "lemons", "pears")
 
 @pytest.fixture(scope="module")
 def address(home: Path) -> Iterator[str]:
-    with studios.fake_studio(home=home) as (_, address):
+    with studios.training_studio(home) as address:
         yield address
 
 
@@ -178,3 +178,53 @@ def test_a_committee_of_several_classes_is_asked_without_a_rule(
     page.get_by_role("button", name="Live from the camera").click()
     expect(page.locator('#live [data-slot="how"]')).to_have_text("The mean of 5 frames, 2 networks")
     expect(page.locator("#live").get_by_role("alert")).to_be_hidden()
+
+
+COUNT = 32
+TEACHING_MS = 400_000
+
+
+def test_from_drawn_scenes_to_two_labels(visit, projects: Projects, home: Path) -> None:
+    """Ticked by keyboard, taught by a stated precision, reviewed, and asked about a new scene."""
+    project = projects.make("Scenes", multilabel=True)
+    key, ids = project.key, [projects.add_class(project.key, name).id for name in FRUIT]
+    truth: dict[str, list[int]] = {}
+    for seed in range(COUNT):
+        kinds = [kind for index, kind in enumerate(FRUIT) if seed >> index & 1]
+        photo = projects.add(key, f"{seed}.jpg", sample_images.scene(kinds, seed=seed))
+        truth[photo.digest] = [FRUIT.index(kind) for kind in kinds]
+    page = visit(f"/projects/{key}?only=0&show=0:{COUNT}")
+    boxes = page.locator("#wall [name=digest]")
+    expect(boxes).to_have_count(COUNT)
+    boxes.first.focus()
+    for _ in range(COUNT):
+        digest = page.evaluate("document.activeElement.value")
+        for index in truth[digest] or [-1]:
+            page.keyboard.press(str(index + 1))
+        page.keyboard.press("ArrowRight")
+    expected = {digest: tuple(ids[index] for index in each) for digest, each in truth.items()}
+    stored = lambda: {photo.digest: photo.class_ids for photo in projects.photos(key)}  # noqa: E731
+    wait_for(page, stored, expected)
+    follow(page.get_by_role("link", name="On to teaching"))
+    page.get_by_text("So that answers are right").click()
+    page.get_by_label("Per cent of the answers that must be right").fill("80")
+    page.click(".options > summary")
+    for name in ("EfficientNetLite1", "EfficientNetLite2"):
+        page.locator(f'[name="backbones"][value="{name}"]').uncheck()
+    screenshot(page, "multilabel-teach")
+    page.get_by_role("button", name="Start").click()
+    page.get_by_text("This made version 1").wait_for(timeout=TEACHING_MS)
+    (version,) = triptych.bundles.versions(home, key)
+    bundle = triptych.bundles.find(home, f"{key}@{version}")
+    assert bundle.multilabel
+    assert {row["target"] for row in bundle.about["doubt"]["thresholds"]} == {0.8}
+    page.goto(f"{page.url.partition('/projects')[0]}/projects/{key}/result")
+    expect(page.get_by_text("so that 80", exact=False)).to_be_visible()
+    expect(page.get_by_role("heading", name="Class by class")).to_be_visible()
+    screenshot(page, "multilabel-result")
+    page.goto(page.url.replace(f"/projects/{key}/result", f"/c/{key}@{version}"))
+    classifier = triptych.load(f"{key}@{version}", home=home)
+    new = {seed: sample_images.scene(FRUIT[:2], seed=seed) for seed in range(100, 140)}
+    seed = next(n for n, photo in new.items() if len(classifier.classify(photo).labels) == 2)
+    page.set_input_files("#choose", files((f"{seed}.jpg", new[seed])))
+    expect(page.locator("[data-state=answered] .holding .guess")).to_have_count(2)

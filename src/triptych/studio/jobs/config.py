@@ -29,6 +29,7 @@ class _ConfigRecord(validation.Record):
     fine_tune = validation.Flag()
     budget_s = validation.Number(least=1)
     seed = validation.Integer(least=0, most=2**31 - 1)
+    label_precision = validation.Number(above=0, most=1, allow_none=True)
 
     @validation.post_load
     def _make(self, parts: dict[str, Any], **_: Any) -> TrainingConfig:
@@ -55,6 +56,17 @@ def training_config(fields: Mapping[str, Any]) -> TrainingConfig:
     return config
 
 
+def for_kind(project: Project, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of a training configuration, without those that are for projects of the other kind.
+
+    Args:
+        project: Whose photos have one class, or any number.
+        fields: Those of an earlier training, perhaps from before that was changed.
+    """
+    others = ("head", "fine_tune", "budget_s") if project.multilabel else ("label_precision",)
+    return {name: value for name, value in fields.items() if name not in others}
+
+
 def check(project: Project, fields: Mapping[str, Any], home: Path) -> None:
     """Refuse at once a project that cannot be trained, or an impossible configuration.
 
@@ -69,10 +81,6 @@ def check(project: Project, fields: Mapping[str, Any], home: Path) -> None:
         errors.UnknownName: There is no such backbone, head or augmentation.
         errors.WeightsMissing: A backbone's weights have to be fetched first.
     """
-    if project.multilabel:
-        raise errors.SourceError(
-            text("Photos with any number of classes can be labelled, but not taught yet.")
-        )
     usable = [each for each in project.classes if each.photos >= FEWEST_PHOTOS]
     if len(usable) < FEWEST_CLASSES:
         counts = ", ".join(f"{each.name}: {each.photos}" for each in project.classes) or text(
@@ -88,5 +96,6 @@ def check(project: Project, fields: Mapping[str, Any], home: Path) -> None:
                 fewest_photos=FEWEST_PHOTOS,
             )
         )
+    pipeline.check_multilabel(project.multilabel, training_config(fields))
     for row in pipeline.check(project.key, training_config(fields), home):
         store.weights_of(row, {})

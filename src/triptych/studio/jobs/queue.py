@@ -138,7 +138,8 @@ class Jobs:
             As `start`.
         """
         last = self.latest(key)
-        return self.start(key, _config_of(last) if last else {})
+        config = _config_of(last) if last else {}
+        return self.start(key, job_config.for_kind(self._projects.find(key), config))
 
     def resume(self, number: int) -> Job:
         """Queue a job that ended without a result again; stored features are reused.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from operator import eq
 
 import numpy as np
 
@@ -10,7 +11,6 @@ from triptych.evaluation import metrics
 from triptych.evaluation import paired
 from triptych.studio.review.review import Review
 from triptych.studio.review.review import ReviewedPhoto
-from triptych.typing import Indices
 from triptych.typing import Mask
 
 
@@ -36,12 +36,16 @@ class ClassComparison:
         photos: How many of the compared photos are in it.
         before: How many of them the older version predicted correctly.
         after: How many the newer one predicted correctly.
+        before_extra: For how many other photos the older version predicted it.
+        after_extra: For how many the newer one did.
     """
 
     name: str
     photos: int
     before: int
     after: int
+    before_extra: int = 0
+    after_extra: int = 0
 
 
 @dataclass(frozen=True)
@@ -80,9 +84,13 @@ def compare(before: Review, after: Review, *, held_out_only: bool = True) -> Com
     """
     old, new = _positions(before, held_out_only), _positions(after, held_out_only)
     both = [digest for digest in new if digest in old and _home(after, digest) is not None]
-    labels = np.array([_home(after, digest) for digest in both], dtype=np.intp)
-    was = _answered(before, [old[digest] for digest in both]) == labels
-    now = _answered(after, [new[digest] for digest in both]) == labels
+    labels = [_home(after, digest) for digest in both]
+    answers = [
+        before.answers([old[digest] for digest in both]),
+        after.answers([new[digest] for digest in both]),
+    ]
+    # Of several classes all have to be right, and no other be answered.
+    was, now = (np.array(list(map(eq, each, labels)), bool) for each in answers)
     broken, fixed = was & ~now, now & ~was
     total = len(both)
     # The difference of two shares, the newer one's first.
@@ -91,10 +99,21 @@ def compare(before: Review, after: Review, *, held_out_only: bool = True) -> Com
         gain = paired.paired(int(fixed.sum()), int(broken.sum()), total)
     classes = []
     for each in after.project.classes:
-        photos = labels == each.id
-        if photos.any():
-            correct = int(was[photos].sum()), int(now[photos].sum())
-            classes.append(ClassComparison(each.name, int(photos.sum()), *correct))
+        photos = [each.id in (label or ()) for label in labels]
+        if any(photos):
+            correct = (
+                sum(each.id in answer for answer, is_in in zip(side, photos, strict=True) if is_in)
+                for side in answers
+            )
+            extra = (
+                sum(
+                    each.id in answer
+                    for answer, is_in in zip(side, photos, strict=True)
+                    if not is_in
+                )
+                for side in answers
+            )
+            classes.append(ClassComparison(each.name, sum(photos), *correct, *extra))
     return Comparison(
         photos=total,
         only_one=len({*old, *new}) - len({*old} & {*new}),
@@ -115,19 +134,12 @@ def _positions(review: Review, held_out_only: bool) -> dict[str, int]:
     return {review.digests[position]: int(position) for position in np.nonzero(counts)[0]}
 
 
-def _home(review: Review, digest: str) -> int | None:
-    """The current class of a photo; ``None`` if it does not count."""
+def _home(review: Review, digest: str) -> frozenset[int] | None:
+    """The current classes of a photo; ``None`` if it does not count."""
     photo = review.photos.get(digest)
-    return None if photo is None or photo.excluded else photo.class_id
-
-
-def _answered(review: Review, positions: list[int]) -> Indices:
-    """The predictions of a version as current classes; -1 for classes that were removed."""
-    ids = np.array([each.id if each else -1 for each in review.current_classes], dtype=np.intp)
-    if review.predictions is None or not positions:
-        return np.zeros(0, dtype=np.intp)
-    answers: Indices = ids[review.predictions.probs[positions].argmax(axis=1)]
-    return answers
+    if photo is None or photo.excluded or photo.class_ids is None:
+        return None
+    return frozenset(photo.class_ids)
 
 
 def _side(correct: Mask) -> VersionAccuracy:

@@ -6,8 +6,8 @@ import functools
 from collections import Counter
 from collections.abc import Iterable
 from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,8 @@ class ReviewedPhoto:
         answer: The predicted class.
         prob: Its probability, in [0, 1].
         photo: The photo in the project today; ``None`` if it is no longer there.
+        answers: Of a multi-label version, all answered classes with their probabilities; ``None``
+            of others.
     """
 
     digest: str
@@ -43,6 +45,12 @@ class ReviewedPhoto:
     answer: str
     prob: float
     photo: projects.ProjectPhoto | None
+    answers: tuple[tuple[str, float], ...] | None = None
+
+    @property
+    def several(self) -> bool:
+        """Whether any number of classes was answered."""
+        return self.answers is not None
 
 
 @dataclass(frozen=True)
@@ -53,11 +61,16 @@ class PhotoIssue:
         reviewed: The photo.
         suggested: The class it probably belongs to, by its current name.
         likely: Whether its probability reaches the mean of the photos with that label.
+        given: In a multi-label project, whether the photo has the class, which is probably wrong;
+            otherwise it probably lacks it.
+        prob: There, the probability of the class.
     """
 
     reviewed: ReviewedPhoto
     suggested: projects.Class
     likely: bool
+    given: bool = False
+    prob: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -112,6 +125,14 @@ class Review:
             most = home.most_common(1)[0][0] if home else None
             classes.append(named.get(name) or free.get(most or 0))
         return tuple(classes)
+
+    def answers(self, positions: Sequence[int]) -> list[frozenset[int]]:
+        """The classes predicted for photos, as current ones; -1 for those that were removed."""
+        if self.predictions is None or not positions:
+            return []
+        ids = [each.id if each else -1 for each in self.current_classes]
+        best = self.predictions.probs[list(positions)].argmax(axis=1)
+        return [frozenset([ids[index]]) for index in best]
 
     def cell(
         self, label: str | None, answer: str | None, *, held_out_only: bool = True
@@ -261,44 +282,3 @@ def status_of(
     if not home:
         return "in no class"
     return f"{home}, confirmed" if photo.digest in confirmed else home
-
-
-def open(store: projects.Projects, home: Path, key: str, version: int | None = None) -> Review:
-    """Open a version of a project's committee, with the current state of the project.
-
-    Args:
-        store: The projects.
-        home: Home folder.
-        key: The project's.
-        version: ``None`` means the newest.
-
-    Raises:
-        errors.UnknownName: There is no such project or version.
-        errors.BundleError: The version is damaged.
-    """
-    bundle = bundle_of(store, home, key, version)
-    return Review(
-        bundle=bundle,
-        predictions=bundle.predictions(),
-        project=store.find(key),
-        photos={photo.digest: photo for photo in store.photos(key, excluded=None, limit=-1)},
-        confirmed=store.confirmed(key),
-    )
-
-
-def bundle_of(
-    store: projects.Projects, home: Path, key: str, version: int | None = None
-) -> bundles.Bundle:
-    """A version of a project's committee.
-
-    Args and errors as `open`.
-    """
-    project, stored = store.find(key), bundles.versions(home, key)
-    if not stored:
-        raise errors.UnknownName(
-            text(
-                "{project!r} was not taught yet, so there is no result to show. Teach it first.",
-                project=project.title,
-            )
-        )
-    return bundles.find(home, f"{key}@{stored[-1] if version is None else version}")

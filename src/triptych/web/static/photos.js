@@ -283,21 +283,37 @@ function pressed({ key, ctrlKey, metaKey, altKey }, box) {
   return true;
 }
 
+let ticking = Promise.resolve();
+let ticks = 0;
+/** What the studio has said of photos since all ticks were there. @type {Map<string, number[] | null>} */
+const answered = new Map();
+
 /** One class more or less; the other classes of the photos stay, whoever gave them. The photos stay
  * in sight, too, so that they can get other classes. */
-async function tick(what, digests) {
+function tick(what, digests) {
   const body = new FormData();
   body.append("do", what);
   for (const digest of new Set(digests)) {
     body.append("digest", digest);
     showLabels(digest, labelsAfter(what, digest)); // at once, so that the next key knows
   }
+  // One after the other: a class that is added and then removed must not stay.
+  ticks++;
+  ticking = ticking.then(() => sendTick(body));
+  return ticking;
+}
+
+async function sendTick(body) {
   try {
     const { labels, undoable } = await send(byId("decide").action, { method: "POST", body });
-    for (const [digest, classes] of Object.entries(labels)) showLabels(digest, classes);
+    for (const [digest, classes] of Object.entries(labels)) answered.set(digest, classes);
+    if (--ticks) return; // what is pressed meanwhile goes by what is shown
+    for (const [digest, classes] of answered) showLabels(digest, classes);
+    answered.clear();
     await refresh(PARTS.filter((part) => part !== "wall"));
-    say(undoable ?? "");
+    if (!ticks) say(undoable ?? "");
   } catch {
+    ticks--;
     await refresh(); // `send` has shown why
   }
 }

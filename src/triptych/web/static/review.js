@@ -23,10 +23,18 @@ for (const form of document.querySelectorAll("form.review")) {
 /** @returns {boolean} whether a key says what to do with photos */
 function decide(form, key, photos) {
   if (key === "u") takeBack();
+  if (key === "a") return accept(form, photos);
   const home = form.querySelector(`[data-key="${CSS.escape(key)}"]`)?.dataset.move;
   const what = home ? `move:${home}` : { r: "right", x: "exclude" }[key];
   if (what) order(form, what, photos);
   return Boolean(what) || key === "u";
+}
+
+/** Carries out what is suggested for each photo. @returns {boolean} whether something is */
+function accept(form, photos) {
+  const buttons = photos.map((photo) => photo.querySelector("[data-accept]")).filter(Boolean);
+  for (const button of buttons) press(form, button);
+  return buttons.length > 0;
 }
 
 /** Carries out a button of the form. */
@@ -35,7 +43,8 @@ function press(form, button) {
     const [, what] = button.value.split(/ (.*)/);
     return order(form, what, [button.closest("[data-photo]")]);
   }
-  const what = button.value === "move" ? `move:${form.elements.to.value}` : button.value;
+  const isOfClass = ["move", "add", "remove"].includes(button.value);
+  const what = isOfClass ? `${button.value}:${form.elements.to.value}` : button.value;
   return order(form, what, selected(form));
 }
 

@@ -13,6 +13,7 @@ from triptych import bundles
 from triptych import errors
 from triptych.evaluation import figures
 from triptych.studio import review as studio_review
+from triptych.studio.review import MultilabelReview
 from triptych.studio.review import Review
 from triptych.utils.text import text
 from triptych.web import context
@@ -40,7 +41,11 @@ def result(key: str) -> str:
 
     def describe(review: Review) -> dict[str, Any]:
         issues = review.label_issues()
+        several: dict[str, Any] = {}
+        if isinstance(review, MultilabelReview):
+            several = {"counts": review.counts(), "together": review.together()}
         return {
+            **several,
             "f": figures.prepare(review.labels, review.metrics),
             "issues": issues[:FIRST_ISSUES],
             "issues_total": len(issues),
@@ -97,16 +102,32 @@ def _number(name: str) -> int | None:
 
 @blueprint.get("/cell")
 def cell(key: str) -> str:
-    """The photos behind a cell, a row or a column of the confusion matrix."""
+    """The photos behind a cell, a row or a column of the confusion matrix.
+
+    Of a multi-label version, those for which a class was missed, or answered wrongly.
+    """
     args, start = flask.request.args, _number("from") or 0
     label, answer = args.get("truth") or None, args.get("answer") or None
+    missed, extra = args.get("missed") or None, args.get("extra") or None
     everything = args.get("photos") == "all"
 
     def describe(review: Review) -> dict[str, Any]:
+        wrong = missed or extra
+        if wrong and isinstance(review, MultilabelReview):
+            is_missed = missed is not None
+            rows = review.wrong(wrong, missed=is_missed, held_out_only=not everything)
+            return _page(rows, start)
         return _page(review.cell(label, answer, held_out_only=not everything), start)
 
     return _show(
-        "studio/cell.html", key, describe, label=label, answer=answer, everything=everything
+        "studio/cell.html",
+        key,
+        describe,
+        label=label,
+        answer=answer,
+        missed=missed,
+        extra=extra,
+        everything=everything,
     )
 
 

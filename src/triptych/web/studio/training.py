@@ -39,6 +39,10 @@ DEFAULTS: dict[str, Any] = {
     "fine_tune": False,
     "seed": 0,
 }
+# In multi-label projects a class is answered from a threshold on, chosen for the best F1 or a
+# stated precision.
+F1, PRECISION = "f1", "precision"
+PERCENT = 95.0
 
 
 @blueprint.get("/<key>/teach")
@@ -47,7 +51,7 @@ def teach(key: str) -> str:
     here = context.current()
     project = here.projects.find(key)
     latest, faults = here.do(lambda: (here.jobs.latest(key), here.projects.findings(key)))
-    options = {**DEFAULTS, **(latest.options if latest else {})}
+    options = _options(project, latest)
     networks = [
         {**zoo.facts(row), "here": weights.locate(row) is not None, "command": weights.command(row)}
         for row in zoo.rows(here.settings.home)
@@ -66,8 +70,14 @@ def teach(key: str) -> str:
         heads=HEADS,
         augmentations=AUGMENTATIONS,
         tuning_s=_tuning_s(here.settings.home, project, options["backbones"]),
+        percent_right=100 * (options.get("label_precision") or PERCENT / 100),
         has_tensorflow=importlib.util.find_spec("tensorflow") is not None,
     )
+
+
+def _options(project: Project, latest: Job | None) -> dict[str, Any]:
+    """The options of the latest training, without those that the project cannot have."""
+    return {**DEFAULTS, **(job_config.for_kind(project, latest.options) if latest else {})}
 
 
 def _tuning_s(home: Path, project: Project, backbones: list[str]) -> float | None:
@@ -90,7 +100,8 @@ def _reasons(
     if latest and latest.is_under_way:
         return [text("This project is being taught now.")]
     try:
-        job_config.check(project, {name: options[name] for name in DEFAULTS}, home)
+        fields = {*DEFAULTS, "label_precision"} & options.keys()
+        job_config.check(project, {name: options[name] for name in fields}, home)
     except errors.WeightsMissing:
         return []  # other networks can be selected
     except errors.TriptychError as error:
@@ -115,9 +126,25 @@ def start(key: str) -> Response:
         "augment": form.getlist("augment"),
         "fine_tune": "fine_tune" in form,
         "seed": int(seed),
+        **_threshold(form.get("threshold", F1), form.get("percent", "")),
     }
     start_job(key, options)
     return redirect_or_json(_address(key))
+
+
+def _threshold(choice: str, percent: str) -> dict[str, float]:
+    """The option for the thresholds of a multi-label project; none for the best F1."""
+    if choice == F1:
+        return {}
+    try:
+        share = float(percent) / 100
+    except ValueError:
+        share = 0.0
+    if choice != PRECISION or not 0 < share <= 1:
+        raise BadRequest(
+            f"The share of right answers is {percent[:40]!r}; expected per cent, such as 95."
+        )
+    return {"label_precision": share}
 
 
 def start_job(key: str, options: Mapping[str, Any]) -> Job:
