@@ -76,7 +76,8 @@ def main() -> None:
             empty(browser, address, home)
             fill(browser, address, home)
             for name, path in PAGES.items():
-                picture(browser, home, name, visit(address + path))
+                go = look_through if name in ("sort", "inbox") else visit
+                picture(browser, home, name, go(address + path))
             picture(browser, home, "classify", lambda page: explain(page, address), "#wall")
             picture(browser, home, "classify-empty", visit(address))
             front(browser, address)
@@ -87,6 +88,16 @@ def main() -> None:
 def visit(url: str) -> Go:
     """What opens a page."""
     return lambda page: page.goto(url)
+
+
+def look_through(url: str) -> Go:
+    """What opens a page whose photos are looked through first."""
+
+    def go(page: Page) -> None:
+        page.goto(url)
+        page.locator("#job").wait_for(state="detached", timeout=300_000)
+
+    return go
 
 
 @contextlib.contextmanager
@@ -160,6 +171,9 @@ def fill(browser: Browser, address: str, home: Path) -> None:
     page.get_by_label("Description").fill("Drawings of apples, lemons and pears, to try training.")
     page.get_by_role("button", name="Save the card").click()
     fill_inbox(projects)
+    for seed, kind in enumerate(("apples", "lemons", "pears") * 6):
+        photo = sample_images.jpeg(kind, seed=300 + seed)
+        projects.add(KEY, f"market {seed + 1:02}.jpg", photo)
     page.close()
 
 

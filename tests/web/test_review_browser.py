@@ -226,6 +226,17 @@ def test_a_heap_is_sorted_by_keyboard_alone(visit, projects):
     assert_no_overflow(page)
     assert obstacles(page) == []
     screenshot(page, "sort-phone")
+    # With more classes than keys, one is chosen from the list.
+    ids = [projects.add_class(key, f"{letter} moths").id for letter in "pqrstuvz"]
+    page.goto(page.url.partition("?")[0])
+    page.keyboard.press("ArrowDown")
+    assert_focused(page, "heap-8.png")
+    page.keyboard.press("c")
+    page.keyboard.type("z")
+    page.keyboard.press("Enter")
+    expect(said).to_have_text("1 photo in z moths.")
+    assert trained_project.photos_by_name(projects, key)["heap-8.png"].class_id == ids[-1]
+    assert_focused(page, "heap-9.png")
 
 
 def test_the_inbox_by_keyboard_alone(visit, projects, key):

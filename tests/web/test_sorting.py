@@ -167,12 +167,12 @@ def test_a_proposal_is_what_the_person_saw(client, projects, key, heap):
 
 def test_a_group_is_named_together(client, projects, key, heap):
     page = client.get(f"/projects/{key}/sort?by=groups").text
-    assert "2 alike photos" in page
+    assert "2 similar photos" in page
     assert shown(page) == [heap[6], heap[8]]
     ants = projects.find(key).classes[0].id
     post(client, f"/projects/{key}/sort", photo=[heap[6], heap[8]], do=f"class:{ants}")
     assert classes(projects, key)["heap-8.png"] == "ants"
-    assert "alike photos" not in client.get(f"/projects/{key}/sort?by=groups").text
+    assert "similar photos" not in client.get(f"/projects/{key}/sort?by=groups").text
 
 
 def test_each_step_is_in_the_history_with_the_name_of_the_key(projects, key, heap):
@@ -244,3 +244,18 @@ def test_a_project_with_any_number_of_classes_a_photo_says_so(client, projects, 
     page = client.get(f"/projects/{key}/sort").text
     assert "Sorting is for projects with one class a photo" in page
     assert 'id="sort"' not in page
+
+
+def test_a_job_that_was_stopped_is_not_started_by_the_page_again(client, projects, key, heap):
+    trained_project.train(projects, key, fitted=trained_project.FITTED)  # to be asked anew
+    assert "data-start" in client.get(f"/projects/{key}/sort").text
+    assert post(client, f"/projects/{key}/sort/start").status_code == 200
+    assert client.get(f"/projects/{key}/sort/job.json").json["under_way"]
+    assert post(client, f"/projects/{key}/sort/start").status_code == 409
+    assert post(client, f"/projects/{key}/sort/stop").status_code == 200
+    assert client.get(f"/projects/{key}/sort/job.json").json["state"] == "stopped"
+    page = client.get(f"/projects/{key}/sort").text
+    assert "data-start" not in page
+    assert "Look through them" in page
+    assert shown(page)[:3] == [heap[7], heap[6], heap[8]]  # in the order of the plan before
+    client.application.extensions["triptych"].sorting.close()

@@ -27,6 +27,13 @@ undo.addEventListener("submit", (event) => {
   takeBack();
 });
 
+// Where it cannot be taught yet, the page says why, and what was named stays in sight.
+byId("teach")?.addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const answer = await post(event.target.action, new FormData());
+  if (answer) location.assign(answer.address);
+});
+
 for (const each of document.querySelectorAll("form.proposal")) {
   each.addEventListener("submit", (event) => {
     event.preventDefault();
@@ -199,7 +206,7 @@ function tell({ left }, said) {
   byId("left").textContent = ngettext("{n} photo left to sort", "{n} photos left to sort", left);
   const changes = byId("changes");
   if (changes) {
-    changes.textContent = _("There are new labels since it was taught.");
+    changes.textContent = changes.dataset.changed;
     changes.hidden = false;
   }
   slot(undo, "said").textContent = said;
