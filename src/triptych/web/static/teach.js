@@ -1,5 +1,6 @@
 // Follows a training job: updates the page each second.
 
+import { _ } from "./i18n.js";
 import { byId, pause, send, slot, textOf, write } from "./projects.js";
 
 const EVERY_MS = 1000;
@@ -61,7 +62,8 @@ function curve({ member, said, line }) {
 
 function row({ member, right }) {
   const line = document.createElement("tr");
-  const name = Object.assign(textOf("th", member), { scope: "row" });
+  const name = textOf("th", member === "committee" ? _("The committee") : member);
+  name.scope = "row";
   line.append(name, textOf("td", right));
   return line;
 }
