@@ -13,9 +13,11 @@ from sklearn import metrics as sk
 
 from triptych import errors
 from triptych.bundles.metrics import MultilabelMetricsRecord
+from triptych.ensemble import multilabel as ensemble_multilabel
 from triptych.ensemble.multilabel import Threshold
 from triptych.evaluation import MultilabelPredictions
 from triptych.evaluation import multilabel
+from triptych.evaluation import paired
 from triptych.evaluation import report
 from triptych.typing import Array
 from triptych.utils import validation
@@ -145,3 +147,34 @@ def test_parts_that_do_not_fit_are_refused(changes: dict[str, Any], message: str
     }
     with pytest.raises(errors.SettingError, match=message):
         MultilabelPredictions(**{**parts, **changes})
+
+
+def two_precisions(noise: float) -> tuple[tuple[Array, Array], Array, Any]:
+    rng = np.random.default_rng(0)
+    targets = rng.random((300, 4)) < 0.3
+    exact = np.clip(0.35 * targets + 0.6 * rng.random((2, 300, 4)), 0, 1).astype(np.float32)
+    rough = np.clip(exact + noise * rng.normal(size=exact.shape), 0, 1).astype(np.float32)
+    return (exact, rough), targets, ensemble_multilabel.unfitted([1, 1], [1, 2], classes=4)
+
+
+def test_the_same_answers_lose_nothing() -> None:
+    (exact, _), targets, params = two_precisions(0)
+    for known in (targets, None):
+        report = paired.compare_multilabel((exact, exact), known, names=["A", "B"], params=params)
+        (rule,) = report["rules"]
+        assert (rule["loss"], rule["agreement"], rule["interval"]) == (0, 1, [0, 0])
+
+
+def test_a_loss_is_one_of_micro_f1() -> None:
+    pair, targets, params = two_precisions(0.2)
+    report = paired.compare_multilabel(pair, targets, names=["A", "B"], params=params)
+    holds = [each.mean(axis=0) >= 0.5 for each in pair]
+    before, after = (sk.f1_score(targets, each, average="micro") for each in holds)
+    (rule,) = report["rules"]
+    assert rule["loss"] == pytest.approx(before - after)
+    assert rule["interval"][0] <= rule["loss"] <= rule["interval"][1]
+    assert rule["agreement"] == pytest.approx((holds[0] == holds[1]).all(axis=1).mean())
+    unlabelled = paired.compare_multilabel(pair, None, names=["A", "B"], params=params)
+    agreed = sk.f1_score(holds[0], holds[1], average="micro")
+    assert unlabelled["rules"][0]["loss"] == pytest.approx(1 - agreed)
+    assert unlabelled["judged_by"] == "agreement"

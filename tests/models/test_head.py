@@ -12,11 +12,12 @@ import pytest
 from triptych.models.head import Head
 
 
-def random_head(*sizes: int, seed: int = 0) -> Head:
+def random_head(*sizes: int, seed: int = 0, activation: str = "softmax") -> Head:
     rng = np.random.default_rng(seed)
     kernels = [rng.normal(size=pair) for pair in itertools.pairwise(sizes)]
     biases = [rng.normal(size=size) for size in sizes[1:]]
-    return Head("mlp" if len(sizes) > 2 else "linear", tuple(kernels), tuple(biases), {})
+    kind = "mlp" if len(sizes) > 2 else "linear"
+    return Head(kind, tuple(kernels), tuple(biases), {}, activation)
 
 
 @pytest.mark.slow
@@ -33,6 +34,17 @@ def test_a_head_in_keras_answers_as_in_arrays(sizes: tuple[int, ...], keras: Any
     from_keras = Head.of_model(model, head.kind)
     assert len(from_keras.kernels) == len(head.kernels)
     np.testing.assert_allclose(from_keras.probs(features), trained.probs(features), atol=1e-5)
+
+
+@pytest.mark.slow
+def test_in_keras_a_multilabel_head_ends_in_sigmoids(keras: Any) -> None:
+    head = random_head(6, 3, activation="sigmoid")
+    features = np.random.default_rng(1).normal(size=(5, 6)).astype(np.float32)
+    inputs = keras.Input((6,))
+    model = keras.Model(inputs, head.attach(inputs))
+    expected = 1 / (1 + np.exp(-(features @ head.kernels[0] + head.biases[0])))
+    np.testing.assert_allclose(head.probs(features), expected, atol=1e-6)
+    np.testing.assert_allclose(model.predict_on_batch(features), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("sizes", [(6, 3), (6, 8, 2)], ids=["linear", "mlp"])

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ from triptych import errors
 from triptych import settings
 from triptych.backbones import ForeignNetwork
 from triptych.batch import shards
+from triptych.bundles import writing
 from triptych.bundles.oof_predictions import OOFPredictions
 from triptych.cli import main
 from triptych.inference import answer_schemas
@@ -31,6 +34,7 @@ from triptych.inference.classifier import ClassifyOptions
 from triptych.results import Verdict
 from triptych.typing import Mask
 from triptych.web import create_app
+from triptych.web.registry import Discovery
 from triptych.web.registry import Registry
 
 PHOTOS = 70
@@ -383,6 +387,50 @@ class TestServer:
             "/v1/models/fruit:predict", json={"instances": [{"b64": base64(photo.read_bytes())}]}
         ).json
         assert tf["predictions"][0] == pytest.approx([prob for _, prob in expected])
+
+    def test_metrics_count_each_class_that_holds(
+        self, client: Any, photos: Path, classifier: Classifier
+    ) -> None:
+        def counts() -> dict[str, float]:
+            lines = client.get("/metrics").text.splitlines()
+            rows = [line for line in lines if line.startswith("triptych_answers_total{")]
+            return {row.split('class="')[1].split('"')[0]: float(row.split()[-1]) for row in rows}
+
+        photo = photos.parent / "0000.jpg"
+        before = counts()
+        client.post("/api/v1/classify", data=photo.read_bytes(), content_type="image/jpeg")
+        after = counts()
+        added = {name for name in after if after[name] > before.get(name, 0)}
+        assert added == set(classifier.classify(photo).classes.split("|"))
+
+    def test_a_shadow_is_compared_by_all_that_hold(
+        self, fruit: bundles.Bundle, home: Path, photos: Path, classifier: Classifier
+    ) -> None:
+        thresholds = [{**each.to_dict(), "value": 0.0} for each in fruit.params.thresholds]
+        writing.copy(fruit, home, "twin")
+        writing.copy(fruit, home, "twin", doubt={**fruit.about["doubt"], "thresholds": thresholds})
+        bundles.activate(home, "twin", 1)
+        registry = Registry(
+            lambda name: triptych.load(name, precision="f32", home=home), Discovery(home), "twin"
+        )
+        in_force = settings.load({}, home=home, shadow="twin@2", shadow_share=1.0)
+        client = create_app(in_force, registry).test_client()
+        shadow = client.application.extensions["triptych"].shadow
+        all_names = {label.name for label in classifier.committee.labels}
+        others = 0
+        for number in range(3):
+            photo = photos.parent / f"{number:04}.jpg"
+            others += set(classifier.classify(photo).classes.split("|")) != all_names
+            client.post("/api/v1/classify", data=photo.read_bytes(), content_type="image/jpeg")
+            wait_until(lambda expected=number + 1: shadow.counts.photos == expected)
+        assert shadow.counts.disagreements == others > 0
+
+
+def wait_until(is_done: Callable[[], bool]) -> None:
+    end = time.monotonic() + 60
+    while not is_done():
+        assert time.monotonic() < end, "the shadow did not classify"
+        time.sleep(0.02)
 
 
 def base64(content: bytes) -> str:

@@ -137,9 +137,13 @@ class Shadow:
             self._add(failed=len(pairs))
             return
         for named, published in pairs:
-            (answer,) = classifier.classify_many([named], options)
             if isinstance(published, Failure):
                 continue  # of the photo, in most cases
+            try:
+                (answer,) = classifier.classify_many([named], options)
+            except errors.SettingError:  # options that only one of the two versions has
+                self._add(failed=1)
+                continue
             if isinstance(answer, Failure):
                 self._add(failed=1)
                 continue
