@@ -28,6 +28,7 @@ from triptych import images
 from triptych.cli import common
 from triptych.data import archive
 from triptych.data import coco
+from triptych.data import documents
 from triptych.data import formats
 from triptych.data import imagefolder
 from triptych.data import label_studio
@@ -439,6 +440,16 @@ def test_huge_documents_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 # ------------------------------------------------------------------ more than one format fits
+
+
+def test_small_documents_that_would_take_much_memory_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(documents, "MOST_PARTS", 1000)
+    write_photos(tmp_path)
+    write_json(tmp_path / "x.json", {**coco_of(LABELS), "more": [[]] * 1000})
+    with pytest.raises(errors.SourceError, match="more than 1,000 lists and objects"):
+        data.open(tmp_path)
 
 
 def test_two_formats_are_refused_and_chosen_with_an_option(tmp_path: Path) -> None:

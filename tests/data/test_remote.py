@@ -66,7 +66,7 @@ def web(tmp_path: Path) -> Iterator[str]:
     """The address of a server that lists its folders as pages."""
     handler = functools.partial(_Server, directory=str(tmp_path))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
 

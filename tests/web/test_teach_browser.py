@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import json
 import re
 import zipfile
 from collections.abc import Iterator
@@ -263,6 +264,33 @@ def test_a_folder_becomes_a_project(projects, visit, tmp_path):
     page.set_input_files("#import-folder", tmp_path / "pets")
     page.get_by_role("heading", name="pets").wait_for()
     assert counts(projects, "pets") == {"cat": 3, "dog": 1}
+
+
+def test_a_zip_with_labels_of_coco_is_read_by_the_studio(projects, visit, tmp_path):
+    content = {
+        "images": [{"id": n, "file_name": f"{n}.png"} for n in range(4)],
+        "annotations": [{"image_id": n, "category_id": n % 2} for n in range(4)],
+        "categories": [{"id": n, "name": "xy"[n]} for n in range(2)],
+    }
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for n in range(3):
+            archive.writestr(f"images/{n}.png", picture(n, format="PNG"))
+        archive.writestr("annotations/all.json", json.dumps(content))
+    page = visit("/projects")
+    page.set_input_files("#import-zip", files(("drawn.zip", packed.getvalue())))
+    notice = page.locator("#notice")
+    expect(notice.get_by_role("listitem").first).to_contain_text("Not among the files. 3.png")
+    follow(notice.get_by_role("link", name="Open the project"))
+    wait_for_photos(page, "x", 2)
+    assert counts(projects, "drawn") == {"x": 2, "y": 1}
+    # A folder with such a file is not read by its folders, which would be wrong.
+    (tmp_path / "drawn").mkdir()
+    (tmp_path / "drawn" / "all.json").write_text(json.dumps(content))
+    (tmp_path / "drawn" / "0.png").write_bytes(picture(0, format="PNG"))
+    page = visit("/projects")
+    page.set_input_files("#import-folder", tmp_path / "drawn")
+    expect(page.locator("#notice")).to_contain_text("all.json says what the photos show")
 
 
 def test_a_zip_selected_for_a_class_goes_into_it(projects, garden, visit):

@@ -61,7 +61,10 @@ def describe(document: Document) -> Description:
             elsewhere += 1
     findings = []
     if elsewhere:
-        message = f"{elsewhere:,} annotations of photos that its `images` lacks, and left out."
+        message = text(
+            "{count:,} annotations of photos that its `images` lacks, and left out.",
+            count=elsewhere,
+        )
         findings.append(Finding("ignored", message, (document.source,)))
     rows = [Row(path, tuple(labels.get(image, ()))) for image, path in paths.items()]
     is_multilabel = any(len(row.labels) > 1 for row in rows)

@@ -28,6 +28,8 @@ from triptych.utils.text import text
 
 # `instances_train2017.json` of COCO has 448 MB.
 DOCUMENT_LIMITS = images.Limits(max_bytes=512 * images.MB)
+# Each takes many times the bytes that it has in the file; that one has four million.
+MOST_PARTS = 8_000_000
 # Outlines of objects, which are most of such a file, and say nothing about classes.
 _OUTLINES = frozenset({"segmentation", "keypoints", "points", "rle"})
 
@@ -132,6 +134,14 @@ def parse(content: str, source: str) -> Any:
         >>> parse('{"id": 1, "segmentation": [[2.5, 3.5]]}', "coco.json")
         {'id': 1}
     """
+    if content.count("[") + content.count("{") > MOST_PARTS:
+        raise errors.SourceError(
+            text(
+                "{document!r} has more than {most:,} lists and objects. Divide it.",
+                document=source,
+                most=MOST_PARTS,
+            )
+        )
     try:
         return validation.parse_json(content, object_pairs_hook=_object)
     except json.JSONDecodeError as error:

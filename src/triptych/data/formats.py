@@ -221,11 +221,16 @@ def _described(
     described = list(zip(documents, descriptions, strict=True))
     contents = assemble(described, find, multilabel=multilabel)
     names = ", ".join(document.source for document in documents)
-    message = f"Read as {row.title}: {names}. For another way to read it: --format."
+    message = text(
+        "Read as {format}: {documents}.",
+        format=row.title,
+        documents=names,
+    )
     beside = sorted(listing.by_path.keys() - found)
     findings = [Finding("recognised", message)]
     if beside:
-        findings.append(Finding("ignored", f"Not in {names}, and left out.", tuple(beside)))
+        message = text("Not in {documents}, and left out.", documents=names)
+        findings.append(Finding("ignored", message, tuple(beside)))
     used = {document.source for document in documents}
     return Layout(
         contents.classes,
@@ -273,8 +278,14 @@ def assemble(
             else:
                 without.append(file.source)
     for message, sources in (
-        ("No class is given, and left out.", without),
-        (f"Of {', '.join(sorted(left_out))}, beside the photos held out, and left out.", beside),
+        (text("No class is given, and left out."), without),
+        (
+            text(
+                "Of {splits}, beside the photos held out, and left out.",
+                splits=", ".join(sorted(left_out)),
+            ),
+            beside,
+        ),
     ):
         if sources:
             findings.append(Finding("ignored", message, tuple(sorted(sources))))
@@ -323,7 +334,7 @@ def _find(listing: Listing, row: Row, document: Document) -> File:
         path = storage.path_of(path) if storage.is_url(path) else path
         parts = plain_text(path).replace("\\", "/").split("/")
         if ".." in parts:
-            return _missing(name, "Its path leads out of the data set.")
+            return _missing(name, text("Its path leads out of the data set."))
         parts = [part for part in parts if part not in ("", ".")]
         wanted = "/".join(parts)
         # With fewer and fewer of its folders, from the document's folder and those around it.
@@ -339,10 +350,10 @@ def _find(listing: Listing, row: Row, document: Document) -> File:
         if len(best) == 1:
             return best[0]
         if best:
-            return _missing(name, "Several files have this name, in different folders.")
+            return _missing(name, text("Several files have this name, in different folders."))
     if storage.is_url(row.path):
-        return _missing(name, "Not among the files; addresses in a document are not opened.")
-    return _missing(name, "Not among the files.")
+        return _missing(name, text("Not among the files; addresses in a document are not opened."))
+    return _missing(name, text("Not among the files."))
 
 
 def _missing(source: str, message: str) -> File:

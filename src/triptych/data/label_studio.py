@@ -106,10 +106,10 @@ def _description(by_photo: Mapping[str, list[tuple[str, ...]]]) -> Description:
     without = {photo for photo, count in answer_count.items() if not count}
     findings = []
     if disagreed:
-        message = "Annotators disagree. Left out; settle it in Label Studio."
+        message = text("Annotators disagree. Left out; settle it in Label Studio.")
         findings.append(Finding("label_conflict", message, tuple(sorted(map(_shown, disagreed)))))
     if without:
-        message = "Not annotated, or skipped, and left out."
+        message = text("Not annotated, or skipped, and left out.")
         findings.append(Finding("ignored", message, tuple(sorted(map(_shown, without)))))
     paths = {photo: _path(photo) for photo in by_photo}
     originals = Counter(map(_original, paths.values()))

@@ -6,6 +6,11 @@ import { entriesOf } from "./unzip.js";
 // Files that operating systems put beside photos.
 const JUNK = /^(\..*|__MACOSX|Thumbs\.db|desktop\.ini)$/i;
 const ZIP = /\.zip$/i;
+// Files that may say what photos show, of which the studio reads these kinds.
+const DOCUMENT = /\.(csv|tsv|json)$/i;
+const METADATA = /^metadata\.(csv|jsonl|parquet)$/i;
+const MOST_DOCUMENTS = 20;
+const LARGE = 64 * 1024 * 1024;
 
 /**
  * @typedef {object} Item
@@ -53,6 +58,27 @@ async function collect(found) {
     else items.push(item(path, file.size, async () => file));
   }
   return items.filter(Boolean);
+}
+
+/**
+ * The file among others that says what the photos show, so that their folders do not.
+ *
+ * @param {Item[]} items
+ * @returns {Promise<Item | undefined>} of COCO, Label Studio, imagefolder, or a list of paths
+ */
+export async function documentIn(items) {
+  const documents = items.filter(({ name }) => DOCUMENT.test(name) || METADATA.test(name));
+  if (documents.length > MOST_DOCUMENTS) return undefined; // one beside each photo
+  for (const document of documents) if (await describes(document)) return document;
+  return undefined;
+}
+
+async function describes({ name, size, open }) {
+  if (METADATA.test(name) || size > LARGE) return true;
+  const text = await (await open()).text();
+  if (/\.json$/i.test(name)) return /"(annotations|annotation_id)"\s*:/.test(text);
+  const columns = text.split(/\r?\n/, 1)[0].toLowerCase().split(/[,;\t]/).map((each) => each.replace(/["\s\ufeff]/g, ""));
+  return columns.includes("path") && columns.includes("label");
 }
 
 async function unzipped(zip) {

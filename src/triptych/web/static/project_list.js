@@ -1,11 +1,13 @@
 // The list of projects: folders and zips become projects, file by file.
 
-import { classesOf, itemsOf } from "./bringing.js";
+import { classesOf, documentIn, itemsOf } from "./bringing.js";
 import { _ } from "./i18n.js";
 import { byId, say, send, textOf } from "./projects.js";
 import { Uploads } from "./uploads.js";
 
 const form = byId("import");
+// Files that are named of each finding.
+const MOST_LISTED = 5;
 
 for (const id of ["import-folder", "import-zip"]) {
   byId(id).addEventListener("change", (event) => bring(event.target));
@@ -20,12 +22,38 @@ async function bring(input) {
     const items = await itemsOf(input.files);
     if (!items.length) throw new Error(_("There are no photos in it."));
     form.inert = true; // one at a time
-    fill(await make(title), items);
+    const document = await documentIn(items);
+    if (document) await importWhole(file, title, document.name);
+    else fill(await make(title), items);
   } catch (error) {
     form.inert = false;
     say(error.message, { wrong: true });
   }
   input.value = "";
+}
+
+/** Lets the studio read a zip with a document that says what its photos show. */
+async function importWhole(file, title, name) {
+  if (file.webkitRelativePath) {
+    throw new Error(_("{name} says what the photos show, and is read in a zip only: pack the folder as a zip, and choose that.", { name }));
+  }
+  say(_("Reading the photos as {name} says …", { name }));
+  const body = new FormData();
+  body.append("title", title.slice(0, 80));
+  body.append("zip", file);
+  const { address, findings } = await send(form.action, { method: "POST", body });
+  if (!findings.length) return location.assign(address);
+  const list = document.createElement("ul");
+  for (const { message, sources } of findings) list.append(lineOf(message, sources));
+  say(_("The project was made. What was found on the way:"));
+  byId("notice").append(list, linkTo(address));
+}
+
+function lineOf(message, sources) {
+  const line = textOf("li", message);
+  const names = sources.slice(0, MOST_LISTED).join(", ") + (sources.length > MOST_LISTED ? ", …" : "");
+  if (names) line.append(" ", Object.assign(textOf("bdi", names), { translate: false }));
+  return line;
 }
 
 async function make(title) {
@@ -48,7 +76,10 @@ async function fill(address, items) {
 /** Stays where something was refused, so that it can be read. */
 function open(address, refused) {
   if (!refused) return location.assign(address);
-  const link = Object.assign(textOf("a", _("Open the project")), { href: address });
   say(_("All photos in it were added."));
-  byId("notice").append(link);
+  byId("notice").append(linkTo(address));
+}
+
+function linkTo(address) {
+  return Object.assign(textOf("a", _("Open the project")), { href: address });
 }

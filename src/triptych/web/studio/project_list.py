@@ -18,6 +18,7 @@ from werkzeug.wrappers import Response
 from triptych import bundles
 from triptych import errors
 from triptych.bundles.metrics import HeldOutAccuracy
+from triptych.data.records import Finding
 from triptych.studio import sample_images
 from triptych.studio.projects import Project
 from triptych.studio.projects import ProjectPhoto
@@ -117,12 +118,21 @@ def try_sample() -> Response:
 
 @blueprint.post("/import")
 def take_in() -> Response:
-    """Import a project from a zip with a folder for each class."""
-    return _open(import_zip())
+    """Import a project from a zip with a folder for each class, or a document that names them."""
+    findings: list[Finding] = []
+    project = import_zip(report=findings.append)
+    return redirect_or_json(
+        flask.url_for(".photos", key=project.key),
+        key=project.key,
+        findings=[finding.to_dict() for finding in findings],
+    )
 
 
-def import_zip() -> Project:
+def import_zip(*, report: Callable[[Finding], None] = lambda finding: None) -> Project:
     """Create a project from the zip in the current request.
+
+    Args:
+        report: Called with what was left out.
 
     Raises:
         BadRequest: There is none.
@@ -135,7 +145,10 @@ def import_zip() -> Project:
     stem = re.split(r"[/\\]", upload.filename)[-1].rpartition(".")[0]
     title = flask.request.form.get("title", "").strip() or stem[:MAX_TITLE] or "Imported"
     projects = context.current().projects
-    return with_zip(upload, lambda path, check: projects.import_from(path, title, progress=check))
+    return with_zip(
+        upload,
+        lambda path, check: projects.import_from(path, title, progress=check, report=report),
+    )
 
 
 def with_zip(upload: FileStorage, work: Callable[[Path, Progress], T]) -> T:
