@@ -117,6 +117,9 @@ def _build(blueprints: Sequence[flask.Blueprint], prefix: str, *, keyless: bool)
     for blueprint in blueprints:
         api.register_blueprint(blueprint)
     document: dict[str, Any] = api.spec.to_dict()
+    # The addresses below projects last, and those of one thing beside each other.
+    ordered = sorted(document["paths"], key=lambda path: path if "/projects" in path else "")
+    document["paths"] = {path: document["paths"][path] for path in ordered}
     return document
 
 
