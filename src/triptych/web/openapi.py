@@ -23,7 +23,8 @@ SAMPLE_BASE = "http://127.0.0.1:5000"
 PATH, KEY = "openapi.json", "openapi"
 ABOUT = (
     "Show one photo or many to a committee of networks and get one verdict for each. "
-    "A probability is a number from 0 to 1."
+    "A probability is a number from 0 to 1. Below /api/v1/projects, photos are brought and "
+    "labelled, and committees are trained and published."
 )
 # The key can be sent in either header.
 SECURITY = {
