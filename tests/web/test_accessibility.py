@@ -119,7 +119,7 @@ def test_a_page(visit, garden, expected, name):
 # Names of data, networks, rules and formats, which sentences contain.
 NAMES = (
     *("garden", "begun", "ants", "bees", "wasps", "png", "kept", "unsorted", "double", "one"),
-    *(*studios.FLOWERS, "efficientnetlite", "mean", "cascade"),
+    *(*studios.FLOWERS, "efficientnetlite", "mean", "cascade", "occlusion"),
     *("keras", "tensorflow", "lite", "savedmodel", "openvino", "onnx"),
 )
 
