@@ -63,7 +63,9 @@ class Format:
         Raises:
             errors.SettingError: One is; the message says how to install it.
         """
-        extras.require(f"Exporting to {self.name}", *self.packages, extra=self.extra)
+        extras.require(
+            text("Exporting to {name}", name=self.name), *self.packages, extra=self.extra
+        )
 
 
 def _write_openvino(source: Source, path: Path) -> None:

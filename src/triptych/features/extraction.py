@@ -33,6 +33,7 @@ from triptych.typing import Progress
 from triptych.typing import ShouldStop
 from triptych.utils import concurrency
 from triptych.utils import storage
+from triptych.utils.text import text
 
 BATCH = 8
 
@@ -216,7 +217,7 @@ def extract(
     with contextlib.closing(compute(requests, extractors)) as computed:
         while batch := list(itertools.islice(computed, BATCH)):
             if stop():
-                raise errors.Stopped("Stopped; the features computed so far are kept.")
+                raise errors.Stopped(text("Stopped; the features computed so far are kept."))
             for number, (extractor, vectors) in enumerate(zip(extractors, stored, strict=True)):
                 computed_now = {
                     digest: vector

@@ -43,6 +43,7 @@ from triptych.training.learning_curve import CurvePoint
 from triptych.typing import Notify
 from triptych.utils import extras
 from triptych.utils import storage
+from triptych.utils.text import text
 
 TRY_IT = "--fine-tune auto tries it, and keeps the result if it is better."
 
@@ -164,9 +165,9 @@ def check(name: str, config: TrainingConfig, home: Path | None = None) -> list[z
                 f"budget_s is {config.budget_s}; expected a number of seconds above 0."
             )
     check_multilabel(config.multilabel or None, config)
-    extras.require("Teaching", "keras", "scipy", "threadpoolctl", extra="teach")
+    extras.require(text("Teaching"), "keras", "scipy", "threadpoolctl", extra="teach")
     if config.fine_tune:
-        extras.require("Fine-tuning", "tensorflow", extra="tensorflow")
+        extras.require(text("Fine-tuning"), "tensorflow", extra="tensorflow")
     rows = [zoo.find(backbone_name, home) for backbone_name in config.backbones]
     backbones = {backbone.name: backbone for backbone in rows}
     if not backbones:

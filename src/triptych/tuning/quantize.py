@@ -42,6 +42,7 @@ from triptych.typing import Float32Array
 from triptych.typing import ShouldStop
 from triptych.typing import StageProgress
 from triptych.utils import files
+from triptych.utils.text import text
 
 # More calibration photos do not improve the ranges of activations (measured: `lite` with 300 agrees
 # with f32 on 97.1 % of 450 photos, with 100 on 97.8 %); the others are used for evaluation.
@@ -198,7 +199,10 @@ def _of_zoo(name: str, options: EngineOptions, config: QuantizeConfig) -> _Subje
 def _of_bundle(name: str, options: EngineOptions, config: QuantizeConfig) -> _Subject:
     if config.members:
         raise errors.SettingError(
-            f"{name} is a bundle, whose members are all made int8; leave out --members."
+            text(
+                "{name} is a bundle, whose members are all made int8; leave out --members.",
+                name=name,
+            )
         )
     bundle = bundles.find(options.home, name)
 
@@ -240,7 +244,9 @@ def _labelled(folder: Path, committee: Committee) -> Labelled | LabelledSets:
         return data.labelled_sets(folder, committee.labels)
     try:
         if committee.multilabel:  # a folder names one class, and says nothing of the others
-            raise errors.SourceError(f"{folder} has no photos; expected some, or a CSV file.")
+            raise errors.SourceError(
+                text("{folder} has no photos; expected some, or a CSV file.", folder=folder)
+            )
         return data.labelled(folder, committee.labels)
     except errors.SourceError:  # no folder is named by a class: all photos, without classes
         plain = tuple((path, UNKNOWN) for path in data.walk(folder))
@@ -255,9 +261,16 @@ def _check_enough(held_out: int, folder: Path, trained_on: int = 0) -> None:
             trained_on
         )
         raise errors.SourceError(
-            f"{folder} has {held_out} different photos to evaluate int8 with, after one in three "
-            f"was taken for calibration{trained}. Expected {FEWEST_HELD_OUT} or more, ideally "
-            "a few hundred: with fewer, half a point of accuracy cannot be seen."
+            text(
+                "{folder} has {held_out} different photos to evaluate int8 with, after one "
+                "in three was taken for calibration{trained}. Expected {fewest_held_out} or "
+                "more, ideally a few hundred: with fewer, half a point of accuracy cannot be "
+                "seen.",
+                folder=folder,
+                held_out=held_out,
+                trained=trained,
+                fewest_held_out=FEWEST_HELD_OUT,
+            )
         )
 
 

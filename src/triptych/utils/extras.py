@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 
 from triptych import errors
+from triptych.utils.text import text
 
 
 def require(what: str, *packages: str, extra: str) -> None:
@@ -28,6 +29,11 @@ pip install "triptych[teach]"
     missing = [package for package in packages if importlib.util.find_spec(package) is None]
     if missing:
         raise errors.SettingError(
-            f"{what} needs {' and '.join(missing)}. "
-            f'Install what is missing with: pip install "triptych[{extra}]"'
+            text(
+                "{what} needs {missing}. Install what is missing with: pip install "
+                '"triptych[{extra}]"',
+                what=what,
+                missing=" and ".join(missing),
+                extra=extra,
+            )
         )

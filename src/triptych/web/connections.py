@@ -25,6 +25,7 @@ from werkzeug.exceptions import RequestTimeout
 from triptych import errors
 from triptych.images import MB
 from triptych.utils import formatting
+from triptych.utils.text import text
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -203,8 +204,11 @@ class Connections:
         if by_one > self._max_bytes_by_one or received > 2 * self._max_bytes_by_one:
             connection.received = 0  # it has no data any more
             raise errors.Overloaded(
-                f"{formatting.size(received)} are being received at once already. Send fewer large "
-                "requests beside each other.",
+                text(
+                    "{received} are being received at once already. Send fewer large requests "
+                    "beside each other.",
+                    received=formatting.size(received),
+                ),
                 retry_after_s=5,
             )
 

@@ -22,7 +22,7 @@ def start(name: str) -> Response:
     """Fetch the weights that a committee of the zoo misses."""
     _check(name)
     # Networks are converted once, by Keras.
-    extras.require(f"Running {name}", "keras", "h5py", extra="keras")
+    extras.require(text("Running {name}", name=name), "keras", "h5py", extra="keras")
     context.current().fetches.start(name)
     return _back(name)
 

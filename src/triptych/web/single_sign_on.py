@@ -75,7 +75,9 @@ def finish() -> Response:
 def _provider() -> Provider:
     provider = access.gate().provider
     if provider is None:
-        raise NotFound("Nobody signs in with a provider here: the setting sso_issuer is not set.")
+        raise NotFound(
+            text("Nobody signs in with a provider here: the setting sso_issuer is not set.")
+        )
     return provider
 
 

@@ -34,6 +34,7 @@ from triptych.typing import Float32Array
 from triptych.typing import Notify
 from triptych.utils import extras
 from triptych.utils import files
+from triptych.utils.text import text
 
 # Part of the key of converted networks: raise it when this module changes what it writes.
 VERSION = 1
@@ -108,7 +109,7 @@ class Converter:
         memory_bytes: int = 0,
     ) -> None:
         # Keras's OpenVINO backend imports SciPy without saying so.
-        extras.require("Converting a network by Keras", "keras", "scipy", extra="keras")
+        extras.require(text("Converting a network by Keras"), "keras", "scipy", extra="keras")
         self._report = report
         self._worker = RequestWorker(
             __name__,

@@ -21,6 +21,7 @@ from triptych import errors
 from triptych.models import keras_h5
 from triptych.preprocessing.recipe import find_scaling
 from triptych.typing import Float32Array
+from triptych.utils.text import text
 
 # Brightnesses of the even pictures by which the layers in front are measured.
 PROBES = (0.0, 1.0, 255.0)
@@ -75,14 +76,22 @@ def load(path: str) -> Any:
     except Exception as error:  # Keras raises what it meets, of any kind
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)[:200].rstrip(".")
         raise errors.WeightsDamaged(
-            f"{path} cannot be loaded by Keras in safe mode: {reason}. Expected a whole model "
-            "saved as .keras, without custom or Lambda layers."
+            text(
+                "{path} cannot be loaded by Keras in safe mode: {reason}. Expected a whole "
+                "model saved as .keras, without custom or Lambda layers.",
+                path=path,
+                reason=reason,
+            )
         ) from error
     if not _is_model(model) or not model.built:
         raise errors.WeightsDamaged(
-            f"{path} has a {type(model).__name__} that does not say of which layers it is made or "
-            "what it takes; expected a functional or Sequential model that was built, such as one "
-            "that begins with keras.Input((224, 224, 3))."
+            text(
+                "{path} has a {name} that does not say of which layers it is made or what it "
+                "takes; expected a functional or Sequential model that was built, such as "
+                "one that begins with keras.Input((224, 224, 3)).",
+                path=path,
+                name=type(model).__name__,
+            )
         )
     return model
 

@@ -21,6 +21,7 @@ from triptych.typing import Float32Array
 from triptych.typing import ShouldStop
 from triptych.utils import extras
 from triptych.utils import worker
+from triptych.utils.text import text
 
 # Part of the folder name of int8 networks: raise it when this module changes what it writes.
 VERSION = 1
@@ -33,7 +34,7 @@ def check_installed() -> None:
     Raises:
         errors.SettingError: It is not installed; the message says how to get it.
     """
-    extras.require("Making int8 networks (but not running them)", "nncf", extra="int8")
+    extras.require(text("Making int8 networks (but not running them)"), "nncf", extra="int8")
 
 
 def run(

@@ -25,6 +25,7 @@ import numpy as np
 from triptych import errors
 from triptych.typing import Array
 from triptych.utils import worker
+from triptych.utils.text import text
 from triptych.utils.worker import Worker
 
 RequestWorkerT = TypeVar("RequestWorkerT", bound="RequestWorker")
@@ -82,7 +83,11 @@ class RequestWorker:
         def poll() -> None:
             if time.monotonic() >= end_s:
                 raise errors.EngineError(
-                    f"{what} was not done within {self._longest_s:g} s, so it was given up."
+                    text(
+                        "{what} was not done within {longest_s:g} s, so it was given up.",
+                        what=what,
+                        longest_s=self._longest_s,
+                    )
                 )
 
         self._worker.send(message)

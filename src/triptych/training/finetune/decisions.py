@@ -12,6 +12,7 @@ from triptych.models.head import Head
 from triptych.training.finetune import losses
 from triptych.training.heads import CrossFittedHead
 from triptych.typing import Array
+from triptych.utils.text import text
 
 # With fewer held-out photos, a better network cannot be told from a lucky one.
 FEWEST_HELD_OUT = 10
@@ -55,9 +56,14 @@ def held_out_fold(folds: Array, targets: Array) -> Array:
     fold = np.flatnonzero((folds == folds.max()) & (folds >= 0))
     if len(fold) < FEWEST_HELD_OUT:
         raise errors.SettingError(
-            f"Fine-tuning holds out one of {folds.max() + 1} parts of the training photos, here "
-            f"{len(fold)}, and needs {FEWEST_HELD_OUT} or more to measure what helps. Train "
-            "with more photos, or without fine-tuning."
+            text(
+                "Fine-tuning holds out one of {max} parts of the training photos, here "
+                "{count}, and needs {fewest_held_out} or more to measure what helps. Train "
+                "with more photos, or without fine-tuning.",
+                max=folds.max() + 1,
+                count=len(fold),
+                fewest_held_out=FEWEST_HELD_OUT,
+            )
         )
     share = min(1.0, ENOUGH_HELD_OUT / len(fold))
     held_out = np.zeros(len(folds), bool)

@@ -12,6 +12,7 @@ from triptych.training.finetune.task import FinetuneTask
 from triptych.training.finetune.training_loop import OnMessage
 from triptych.training.finetune.training_loop import PlanEpochs
 from triptych.typing import ShouldStop
+from triptych.utils.text import text
 from triptych.utils.worker import Worker
 
 # Every step allocates the same activations, so glibc should keep the memory for the next one. By
@@ -66,6 +67,10 @@ def run(
                 on_message(message)
         if code := child.wait():
             raise errors.EngineError(
-                f"Fine-tuning {Path(task.model).parent.name} failed with exit code {code}: "
-                f"{child.reason}"
+                text(
+                    "Fine-tuning {parent} failed with exit code {code}: {reason}",
+                    parent=Path(task.model).parent.name,
+                    code=code,
+                    reason=child.reason,
+                )
             )

@@ -100,7 +100,14 @@ def set_kind(key: str) -> Response:
 def _multilabel(default: str = "") -> bool:
     kind = flask.request.form.get("kind", default)
     if kind not in (SINGLE, MULTI):
-        raise BadRequest(f"The kind is {kind[:40]!r}; expected one of: {SINGLE}, {MULTI}.")
+        raise BadRequest(
+            text(
+                "The kind is {kind!r}; expected one of: {single}, {multi}.",
+                kind=kind[:40],
+                single=SINGLE,
+                multi=MULTI,
+            )
+        )
     return kind == MULTI
 
 

@@ -11,6 +11,7 @@ from werkzeug.wrappers import Response
 from triptych import errors
 from triptych.studio import sample_images
 from triptych.studio.projects import Project
+from triptych.utils.text import text
 from triptych.web import classify_page
 from triptych.web import context
 from triptych.web.studio import progress
@@ -33,7 +34,9 @@ def try_out(key: str) -> str | Response:
     number = flask.request.args.get("version", "")
     version = bundle.find(number) if number else bundle.newest
     if version is None:
-        raise errors.UnknownName(f"{project.title} has no version {number[:20]}.")
+        raise errors.UnknownName(
+            text("{project} has no version {number}.", project=project.title, number=number[:20])
+        )
     name = f"{key}@{version.number}"
     facts = here.registry.facts(here.registry.resolve(name))
     with contextlib.suppress(errors.Overloaded):  # it is loaded while the person takes a photo
@@ -67,7 +70,7 @@ def _drawings(project: Project) -> list[str]:
 def drawing(kind: str) -> flask.Response:
     """A drawing that the sample project was not trained on."""
     if kind not in sample_images.KINDS:
-        raise NotFound(f"There is no drawing of {kind[:40]!r}.")
+        raise NotFound(text("There is no drawing of {kind!r}.", kind=kind[:40]))
     data = context.current().do(lambda: sample_images.jpeg(kind, seed=UNSEEN_SEED))
     answer = flask.Response(data, mimetype="image/jpeg")
     answer.cache_control.private = True
