@@ -12,7 +12,6 @@ from triptych import errors
 from triptych.models import keras_file
 from triptych.utils import extras
 from triptych.utils import validation
-from triptych.utils.text import text
 
 MAGIC = b"\x89HDF\r\n\x1a\n"
 # The largest network of keras.applications has 1.4 GB.
@@ -33,7 +32,7 @@ def read_config(path: Path) -> dict[str, Any]:
         errors.WeightsDamaged: There is code in it that Keras does not bring.
         errors.SettingError: h5py is not installed; the message says how to install it.
     """
-    extras.require(text("Reading a model of Keras 2"), "h5py", extra="keras")
+    extras.require("Reading a model of Keras 2", "h5py", extra="keras")
     import h5py
 
     try:
