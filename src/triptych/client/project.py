@@ -279,6 +279,7 @@ class Project:
         fine_tune: bool | None = None,
         budget_s: float | None = None,
         seed: int | None = None,
+        label_precision: float | None = None,
     ) -> Job:
         """Start training a committee on its photos; what is not given is as on the studio's page.
 
@@ -289,6 +290,8 @@ class Project:
             fine_tune: Whether to train the networks themselves, too.
             budget_s: Most seconds for training with fine-tuning.
             seed: Seed of the splits.
+            label_precision: Of a multi-label project: the share of its answers of each class that
+                is to be right, in (0, 1]; by default thresholds are chosen by the highest F1.
 
         Raises:
             errors.Busy: It is being trained already.
@@ -302,6 +305,7 @@ class Project:
             "fine_tune": fine_tune,
             "budget_s": budget_s,
             "seed": seed,
+            "label_precision": label_precision,
         }
         body = {name: value for name, value in options.items() if value is not None}
         return self._job(self._transport.change("POST", f"{self._path}/jobs", body))

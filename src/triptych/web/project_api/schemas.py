@@ -277,6 +277,16 @@ class Teaching(Exact):
             "Seed of the splits. By default 0.", expected="a whole number from 0 to 2147483647"
         ),
     )
+    label_precision = fields.Float(
+        allow_none=True,
+        validate=validate.Range(min=0, max=1, min_inclusive=False),
+        metadata=about(
+            "Of a multi-label project: the share of its answers of each class that is to be right. "
+            "By default thresholds are chosen by the highest F1.",
+            exclusiveMinimum=0,
+            expected="a share above 0, such as 0.95",
+        ),
+    )
 
 
 class VersionToPublish(Exact):
