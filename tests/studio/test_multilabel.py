@@ -391,3 +391,19 @@ def test_several_classes_are_refused_where_a_photo_has_one(
     with pytest.raises(errors.SettingError, match="classes were given for a photo; expected exac"):
         projects.add_from(single.key, tmp_path / "bowls" / "labels.csv")
     assert projects.find(single.key).photos == 0
+
+
+def test_a_project_stays_one_of_several_classes_where_no_photo_has_two(
+    projects: Projects, tmp_path: Path
+) -> None:
+    project = make(projects)
+    apple, banana, _ = (each.id for each in project.classes)
+    for digest, class_ids in zip(
+        add(projects, project.key, 3), ([apple], [banana], []), strict=True
+    ):
+        projects.decide(project.key, [digest], class_id=class_ids)
+    projects.export(project.key, tmp_path / "bowls")
+    again = projects.import_from(tmp_path / "bowls" / "labels.csv")
+    assert again.multilabel
+    assert [label.photos for label in again.classes] == [1, 1]
+    assert again.without_class == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -178,6 +179,28 @@ def test_a_committee_of_several_classes_is_asked_without_a_rule(
     page.get_by_role("button", name="Live from the camera").click()
     expect(page.locator('#live [data-slot="how"]')).to_have_text("The mean of 5 frames, 2 networks")
     expect(page.locator("#live").get_by_role("alert")).to_be_hidden()
+
+
+def test_a_zip_with_a_list_is_read_and_a_folder_with_one_refused(
+    visit, projects: Projects, tmp_path: Path
+) -> None:
+    project = projects.make("Listed", multilabel=True)
+    both = [projects.add_class(project.key, name).id for name in FRUIT[:2]]
+    for seed, class_ids in enumerate((both, both[:1], ())):
+        scene = sample_images.scene(FRUIT[: len(class_ids)], seed=seed)
+        projects.add(project.key, f"{seed}.jpg", scene, class_ids)
+    projects.export(project.key, tmp_path / "bowls")
+    shutil.make_archive(str(tmp_path / "bowls"), "zip", tmp_path / "bowls")
+    page = visit("/projects")
+    page.set_input_files("#import-folder", tmp_path / "bowls")
+    expect(page.get_by_text("labels.csv says what the photos show")).to_be_visible()
+    page.set_input_files("#import-zip", tmp_path / "bowls.zip")
+    page.get_by_role("link", name="Open the project").or_(page.locator("#wall")).first.wait_for()
+    page.goto(page.url.partition("/projects")[0] + "/projects/bowls")
+    expect(page.get_by_role("link", name="None of the classes 1")).to_be_visible()
+    again = projects.find("bowls")
+    assert again.multilabel
+    assert [label.photos for label in again.classes] == [2, 1]
 
 
 COUNT = 32

@@ -73,8 +73,17 @@ def export(key: str, folder: Path, **options: Any) -> None:
 @click.argument("source", metavar="SOURCE")
 @common.format_option
 @click.option("--title", default=None, help="Its title. [default: the folder's or file's name]")
+@click.option(
+    "--multi-label",
+    "multilabel",
+    is_flag=True,
+    help="A photo may have any number of classes: one that is in several folders has all of "
+    "theirs. Implied by a CSV with | between classes.",
+)
 @common.from_table("home")
-def import_project(source: str, format: str, title: str | None, **options: Any) -> None:
+def import_project(
+    source: str, format: str, title: str | None, multilabel: bool, **options: Any
+) -> None:
     """Create a project from a folder of photos per class, a zip of it, or a CSV.
 
     Or from anything else that `triptych check` reads. Photos are copied; SOURCE is not changed.
@@ -92,6 +101,7 @@ def import_project(source: str, format: str, title: str | None, **options: Any) 
             source,
             title,
             format=format,
+            multilabel=multilabel,
             progress=lambda done, total: stages.show("Importing", done, total),
             report=findings.append,
         )

@@ -16,6 +16,7 @@ from pathlib import Path
 from triptych import errors
 from triptych.data import findings
 from triptych.data import opening
+from triptych.data.layout import SEPARATOR
 from triptych.data.layout import Item
 from triptych.data.layout import Layout
 from triptych.data.records import Dataset
@@ -106,7 +107,12 @@ class Transfer:
                 with (folder / TABLE).open("w", encoding="utf-8", newline="") as file:
                     lines = csv.writer(file)
                     lines.writerow(["path", "label"])
-                    lines.writerows([f"{each.folder}/{each.file}", each.label] for each in entries)
+                    # Without a separator, the file would be read as one class a photo.
+                    is_plain = not any(SEPARATOR in each.label for each in entries)
+                    end = SEPARATOR if is_plain else ""
+                    lines.writerows(
+                        [f"{each.folder}/{each.file}", each.label + end] for each in entries
+                    )
         except OSError as error:
             raise errors.SourceError(
                 text(

@@ -1,7 +1,7 @@
 // The photos of a project: adding them by drop, paste, folder, zip or webcam, selecting and deciding.
 // The server renders the page; after each change the parts that changed are fetched again.
 
-import { classesOf, dropped, itemsOf } from "./bringing.js";
+import { classesOf, documentIn, dropped, itemsOf } from "./bringing.js";
 import { Camera } from "./camera.js";
 import { _, ngettext } from "./i18n.js";
 import { byId, pause, photoCount, say, send, slot } from "./projects.js";
@@ -80,6 +80,8 @@ async function load(coming, homeFor) {
   try {
     const items = await coming;
     if (!items.length) return say(_("There are no photos in it."), { wrong: true });
+    const { name } = (await documentIn(items)) ?? {};
+    if (name) throw new Error(_("{name} says what the photos show, and is read on the page of all projects only: import it there as a project of its own.", { name }));
     const homeOfItem = await homeFor(items);
     uploads.add(items.map((item) => ({ item, home: homeOfItem(item) })));
   } catch (error) {

@@ -41,6 +41,7 @@ async function importWhole(file, title, name) {
   const body = new FormData();
   body.append("title", title.slice(0, 80));
   body.append("zip", file);
+  if (form.elements.kind.checked) body.append("kind", form.elements.kind.value);
   const { address, findings } = await send(form.action, { method: "POST", body });
   if (!findings.length) return location.assign(address);
   const list = document.createElement("ul");
@@ -59,6 +60,7 @@ function lineOf(message, sources) {
 async function make(title) {
   const body = new FormData();
   body.append("title", title.slice(0, 80));
+  if (form.elements.kind.checked) body.append("kind", form.elements.kind.value);
   return (await send(form.dataset.make, { method: "POST", body })).address;
 }
 

@@ -151,10 +151,12 @@ def import_zip(*, report: Callable[[Finding], None] = lambda finding: None) -> P
         )
     stem = re.split(r"[/\\]", upload.filename)[-1].rpartition(".")[0]
     title = flask.request.form.get("title", "").strip() or stem[:MAX_TITLE] or "Imported"
-    projects = context.current().projects
+    projects, multilabel = context.current().projects, _multilabel(default=SINGLE)
     return with_zip(
         upload,
-        lambda path, check: projects.import_from(path, title, progress=check, report=report),
+        lambda path, check: projects.import_from(
+            path, title, multilabel=multilabel, progress=check, report=report
+        ),
     )
 
 
