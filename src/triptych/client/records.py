@@ -268,6 +268,8 @@ class Version:
         top1: Share of right answers to held-out photos, in [0, 1], if known.
         interval: 95 % interval of that share.
         images: How many photos that share was measured on.
+        multilabel: Whether it answers any number of classes for a photo.
+        macro_f1: Of a multi-label version, the mean F1 of its classes on held-out photos, if known.
         damage: What is wrong with it; empty if nothing is.
     """
 
@@ -281,3 +283,5 @@ class Version:
     interval: tuple[float, float] | None
     images: int | None
     damage: str
+    multilabel: bool = False
+    macro_f1: float | None = None

@@ -562,6 +562,16 @@ class Version(Answer):
     images = fields.Integer(
         allow_none=True, metadata=about("How many photos that share was measured on.")
     )
+    multilabel = fields.Boolean(
+        metadata=about("Whether it answers any number of classes for a photo.")
+    )
+    macro_f1 = fields.Float(
+        allow_none=True,
+        metadata=about(
+            "Of a multi-label version, instead of that share: the mean F1 of its classes on "
+            "held-out photos, if known."
+        ),
+    )
     damage = fields.String(metadata=about("What is wrong with it; empty if nothing is."))
 
 

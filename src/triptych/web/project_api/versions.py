@@ -69,6 +69,8 @@ def _facts(version: bundle_versions.Version) -> dict[str, Any]:
         "top1": accuracy.top1 if accuracy else None,
         "interval": [accuracy.low, accuracy.high] if accuracy else None,
         "images": accuracy.photos if accuracy else None,
+        "multilabel": version.multilabel,
+        "macro_f1": version.macro_f1,
         "damage": version.damage,
     }
 
