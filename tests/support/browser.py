@@ -139,6 +139,16 @@ def visit(browser, address, expected, request):
     assert [text for text in problems if not any(part in text for part in expected)] == []
 
 
+@pytest.fixture
+def visit_translated(visit, address):
+    """Opens a page on a phone, in the pseudo-language."""
+    host = address.split("/")[2].split(":")[0]
+    cookie = {"name": "triptych_language", "value": "en_XA", "domain": host, "path": "/"}
+    fields = {"expires": -1, "httpOnly": True, "secure": False, "sameSite": "Lax"}
+    state = {"cookies": [{**cookie, **fields}], "origins": []}
+    return lambda path: visit(path, **PHONE, storage_state=state)
+
+
 def slow_down(page) -> None:
     """Each request takes half a second, and each script six times as long."""
     devtools = page.context.new_cdp_session(page)
@@ -244,19 +254,18 @@ TOO_WIDE = """() => {
 }"""
 
 
-def untranslated(page, *names: str) -> list[str]:
-    """What a page in the pseudo-language shows in plain English.
+def assert_translated(page, *names: str) -> None:
+    """Nothing is in plain English, and nothing sticks out, on a phone and on a desktop.
 
     Args:
-        page: Is searched as it is shown.
-        *names: Words that people gave, which stay in every language.
+        page: In the pseudo-language.
+        *names: Words in sentences that stay in every language, such as names of classes.
     """
-    return page.evaluate(READABLE, [name.lower() for name in names])
-
-
-def too_wide(page) -> list[str]:
-    """What sticks out of a page."""
-    return page.evaluate(TOO_WIDE)
+    page.evaluate("for (const each of document.querySelectorAll('details')) each.open = true")
+    assert "\n".join(page.evaluate(READABLE, [name.lower() for name in names])) == ""
+    assert page.evaluate(TOO_WIDE) == []
+    page.set_viewport_size({"width": 1280, "height": 860})
+    assert page.evaluate(TOO_WIDE) == []
 
 
 def obstacles(page, *only: str) -> list[str]:

@@ -13,11 +13,10 @@ import pytest
 from support import browser
 from support import studios
 from support import trained_project
+from support.browser import assert_translated
 from support.browser import expect
 from support.browser import files
 from support.browser import obstacles
-from support.browser import too_wide
-from support.browser import untranslated
 from support.images import plain_image
 from support.images import squares
 from triptych.studio.projects import Projects
@@ -124,30 +123,11 @@ NAMES = (
 )
 
 
-@pytest.fixture
-def visit_translated(visit, address):
-    """Opens a page in the pseudo-language, on a phone."""
-    host = address.split("/")[2].split(":")[0]
-    cookie = {"name": "triptych_language", "value": "en_XA", "domain": host, "path": "/"}
-    fields = {"expires": -1, "httpOnly": True, "secure": False, "sameSite": "Lax"}
-    state = {"cookies": [{**cookie, **fields}], "origins": []}
-    return lambda path: visit(path, **browser.PHONE, storage_state=state)
-
-
-def assert_translated(page) -> None:
-    """Assert that nothing is in plain English, and nothing sticks out on a phone or a desktop."""
-    page.evaluate("for (const each of document.querySelectorAll('details')) each.open = true")
-    assert "\n".join(untranslated(page, *NAMES)) == ""
-    assert too_wide(page) == []
-    page.set_viewport_size({"width": 1280, "height": 860})
-    assert too_wide(page) == []
-
-
 @pytest.mark.parametrize("name", PAGES)
 def test_a_page_in_another_language(visit_translated, garden, expected, name):
     if name == "no-such-page":
         expected.append("status of 404")
-    assert_translated(visit_translated(PAGES[name]))
+    assert_translated(visit_translated(PAGES[name]), *NAMES)
 
 
 def test_answers_in_another_language(visit_translated):
@@ -162,7 +142,7 @@ def test_answers_in_another_language(visit_translated):
     expect(page.locator('#cards [data-state="answered"]')).to_have_count(len(kinds))
     page.get_by_role("button", name="Whý thïs vérdïçt?").first.click()
     expect(page.locator('[data-slot="explained"]').first).not_to_have_text("")
-    assert_translated(page)
+    assert_translated(page, *NAMES)
 
 
 def test_chosen_photos_in_another_language(visit_translated, garden):
@@ -170,7 +150,7 @@ def test_chosen_photos_in_another_language(visit_translated, garden):
     page.locator('#classes input[name="digest"]').first.check()
     page.locator("#erase").click()
     page.locator("#sure").wait_for()
-    assert_translated(page)
+    assert_translated(page, *NAMES)
 
 
 def test_axe_finds_what_is_wrong(visit, garden):

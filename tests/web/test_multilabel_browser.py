@@ -13,6 +13,7 @@ from support import browser
 from support import bundles
 from support import studios
 from support.browser import assert_no_overflow
+from support.browser import assert_translated
 from support.browser import expect
 from support.browser import files
 from support.browser import follow
@@ -207,7 +208,9 @@ COUNT = 32
 TEACHING_MS = 400_000
 
 
-def test_from_drawn_scenes_to_two_labels(visit, projects: Projects, home: Path) -> None:
+def test_from_drawn_scenes_to_two_labels(
+    visit, visit_translated, projects: Projects, home: Path
+) -> None:
     """Ticked by keyboard, taught by a stated precision, reviewed, and asked about a new scene."""
     project = projects.make("Scenes", multilabel=True)
     key, ids = project.key, [projects.add_class(project.key, name).id for name in FRUIT]
@@ -251,3 +254,6 @@ def test_from_drawn_scenes_to_two_labels(visit, projects: Projects, home: Path) 
     seed = next(n for n, photo in new.items() if len(classifier.classify(photo).labels) == 2)
     page.set_input_files("#choose", files((f"{seed}.jpg", new[seed])))
     expect(page.locator("[data-state=answered] .holding .guess")).to_have_count(2)
+    pages = ("", "/teach", "/try", "/result", "/result/label-issues", "/decisions", "/publish")
+    for path in [f"/projects/{key}{each}" for each in pages]:
+        assert_translated(visit_translated(path), *FRUIT, "scenes", "jpg", "efficientnetlite")
