@@ -27,6 +27,7 @@ import common
 from triptych import features
 from triptych.engines.options import EngineOptions
 from triptych.models import zoo
+from triptych.studio.sorting import plan
 from triptych.training import active_learning
 from triptych.training import heads
 from triptych.training import learning_curve
@@ -96,6 +97,7 @@ def main() -> None:
         grouped = group_purity(photos)
         row = figures[name] = {"full": full, "needed": needed, "early": early, "groups": grouped}
         row["interval"] = interval_coverage(photos)
+        row["strangers"] = strangers(photos)
         print(
             f"| {name} | {classes} | {runs['random'][0]['pool']} | {100 * full:.1f} % "
             f"| {spread(needed['random'])} | {spread(needed['coverage'])} "
@@ -110,6 +112,8 @@ def main() -> None:
     trials = sum(each["interval"][1] for each in figures.values())
     print(f"\nIntervals: the truth lies within {hits} of {trials}.")
     claims["intervals of 80 % hold the truth at least so often"] = hits >= 0.8 * trials
+    for name, row in figures.items():
+        print(name, row["strangers"])
     figures["large"] = large()
     print(figures["large"])
     common.finish("sorting", figures, claims)
@@ -242,6 +246,44 @@ def interval_coverage(photos: Photos) -> tuple[int, int]:
                     hits += bool(low <= more <= high)
                     trials += 1
     return hits, trials
+
+
+def strangers(photos: Photos) -> dict[str, float]:
+    """What is offered of photos whose class nobody has named: half of the classes.
+
+    The most confident answers, 80 % of those to photos of named classes, stand for the sure ones.
+    """
+    shares = []
+    for seed in SEEDS:
+        random = np.random.default_rng(seed)
+        classes = int(photos.targets.max()) + 1
+        named = random.permutation(classes)[: max(2, classes // 2)]
+        (candidates,) = np.nonzero(np.isin(photos.targets, named))
+        vectors = photos.vectors[0]
+        count = min(8 * len(named), len(candidates) // 2)
+        chosen = active_learning.order(vectors[candidates], vectors[:0], count=count)
+        labelled = candidates[chosen]
+        heap = np.setdiff1d(np.arange(len(photos.targets)), labelled)
+        if len(named) == classes:
+            continue
+        probs = predict(photos, labelled, heap)
+        is_known = np.isin(photos.targets[heap], named)
+        top = probs.max(axis=1)
+        sure = top >= np.quantile(top[is_known], 0.2)
+        p_values = active_learning.class_p_values(
+            vectors[heap], probs.argmax(axis=1), vectors[labelled], photos.targets[labelled]
+        )
+        offered = sure & (p_values > plan.STRANGE)
+        shares.append(
+            [
+                sure[~is_known].mean(),
+                offered[~is_known].mean(),
+                1 - offered[is_known].sum() / sure[is_known].sum(),
+            ]
+        )
+    names = ("sure_of_strangers", "offered_of_strangers", "withheld_of_known")
+    means = np.mean(shares, axis=0) if shares else np.full(3, np.nan)
+    return {name: round(float(share), 3) for name, share in zip(names, means, strict=True)}
 
 
 def draw(targets: Array, pool: Array, count: int, random: np.random.Generator) -> Array:

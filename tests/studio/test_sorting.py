@@ -150,9 +150,9 @@ def test_a_plan_is_made_goes_on_after_a_kill_and_is_followed(shapes: Projects, h
         verdict = classifier.classify(shapes.read(digest))
         assert (answer.status, answer.label) == (verdict.status, verdict.label.index)
         assert answer.prob == pytest.approx(verdict.prob, abs=1e-5)
-    sure = {digest for digest, answer in second.answers.items() if answer.status == "sure"}
-    assert sure.isdisjoint(second.order)
-    assert sure.union(second.order) == second.digests
+    offered = {digest for digest, answer in second.answers.items() if answer.is_offered}
+    assert offered.isdisjoint(second.order)
+    assert offered.union(second.order) == second.digests
 
 
 @pytest.mark.slow

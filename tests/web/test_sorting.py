@@ -119,6 +119,17 @@ def test_all_that_the_committee_is_sure_of_is_accepted_and_taken_back_at_once(
     assert set(classes(projects, key).values()) == {None}
 
 
+def test_strange_photos_come_first_and_are_not_offered(client, projects, key, heap):
+    answers = dict(zip(heap, ANSWERS, strict=True))
+    for digest, p_value in zip(heap[:4], (0.9, 0.3, 0.5, 0.1), strict=True):
+        answers[digest] = answers[digest]._replace(p_value=p_value)
+    Plan(1, answers, [heap[3], *heap[6:9]], [], frozenset(heap)).write(projects.home, key, PROJECT)
+    page = client.get(f"/projects/{key}/sort").text
+    photos = [value.partition(":")[0] for value in form_of(page, "bees")["photo"]]
+    assert photos == [heap[1], heap[2], heap[0], heap[4], heap[5]]
+    assert shown(page)[0] == heap[3]  # the committee is sure of it, too
+
+
 def test_what_others_decided_since_the_page_was_loaded_stays(client, projects, key, heap):
     fields = form_of(client.get(f"/projects/{key}/sort").text, "bees")
     ants = projects.find(key).classes[0].id

@@ -37,6 +37,7 @@ from triptych.results import SURE
 from triptych.results import UNSURE
 from triptych.results import Failure
 from triptych.results import Verdict
+from triptych.studio import review
 from triptych.studio.projects import SORTING
 from triptych.studio.projects import UNSORTED
 from triptych.studio.projects import Projects
@@ -50,6 +51,9 @@ SOURCES = (PROJECT, INBOX)
 # The network that photos are compared by: embedded, quick, and part of the default committee, so
 # that its features are not computed for this alone.
 BACKBONE = "lite0"
+# A photo that is farther from the labelled photos of a class than 4 of 5 of those are from each
+# other is not offered as one of them, however sure the committee is: its class may not exist yet.
+STRANGE = 0.2
 # Answers are stored so many at a time, which is what a kill loses at most.
 BATCH = 16
 # A vector of the store begins with the index of the status.
@@ -66,11 +70,19 @@ class Answer(NamedTuple):
         status: As in `triptych.results.Verdict`; ``"unreadable"`` where it could not be decoded.
         label: Index of the most probable class.
         prob: Its probability, in [0, 1].
+        p_value: How plausible it is that the photo belongs to that class, by the labelled photos
+            of the class; see `active_learning.class_p_values`.
     """
 
     status: str | None
     label: int
     prob: float
+    p_value: float = 1.0
+
+    @property
+    def is_offered(self) -> bool:
+        """Whether it is sure, and its photo not far from the labelled photos of the class."""
+        return self.status == SURE and self.p_value > STRANGE
 
 
 @dataclass(frozen=True)
@@ -159,10 +171,14 @@ def make(
     known, versions = frozenset(digests), bundles.versions(options.home, key)
     if not digests:
         return Plan(versions[-1] if versions else None)
-    labelled = [photo.digest for photo in projects.photos(key, limit=-1) if photo.class_ids]
+    labelled = {
+        photo.digest: photo.class_id
+        for photo in projects.photos(key, limit=-1)
+        if photo.class_id is not None and photo.digest not in known
+    }
     pool, others = (
         [_Photo(bytes.fromhex(digest), projects.read) for digest in each]
-        for each in (digests, [digest for digest in labelled if digest not in known])
+        for each in (digests, labelled)
     )
     store = features.FeatureStore(options.home / "features.sqlite")
     extractors = features.open_extractors([zoo.find(BACKBONE)], options)
@@ -172,15 +188,20 @@ def make(
     version, answers = None, {}
     weights, classes = np.ones(len(pool)), np.zeros(len(pool), np.intp)
     if versions:
-        bundle = bundles.find(options.home, f"{key}@{versions[-1]}")
-        version = bundle.version
-        rows = _ask(bundle, pool, store, options, progress)
-        answers = dict(zip(digests, map(_answer_of, rows), strict=True))
-        weights, classes = _weights(rows), rows[:, 1:].argmax(axis=1)
+        asked = review.open(projects, options.home, key, versions[-1])
+        version = asked.bundle.version
+        rows = _ask(asked.bundle, pool, store, options, progress)
+        classes = rows[:, 1:].argmax(axis=1)
+        ids = np.array([each.id if each else 0 for each in asked.current_classes])
+        p_values = active_learning.class_p_values(
+            vectors[: len(pool)], ids[classes], vectors[len(pool) :], np.array([*labelled.values()])
+        )
+        answers = dict(zip(digests, map(_answer_of, rows, p_values), strict=True))
+        weights = _weights(rows, p_values)
     progress(ORDERING, 0, 0)
-    # What the committee is sure of is not labelled by hand.
+    # What is offered is not labelled by hand.
     by_hand = np.array(
-        [n for n, each in enumerate(digests) if not answers or answers[each].status != SURE], int
+        [n for n, each in enumerate(digests) if not (answers and answers[each].is_offered)], int
     )
     if not len(by_hand):
         return Plan(version, answers, digests=known)
@@ -253,12 +274,13 @@ def _row_of(answer: Verdict | Failure, classes: int) -> Float32Array:
     return row
 
 
-def _answer_of(row: Float32Array) -> Answer:
+def _answer_of(row: Float32Array, p_value: float) -> Answer:
     label = int(row[1:].argmax())
-    return Answer(STATUSES[int(row[0])], label, round(float(row[1 + label]), 6))
+    prob = round(float(row[1 + label]), 6)
+    return Answer(STATUSES[int(row[0])], label, prob, round(float(p_value), 6))
 
 
-def _weights(rows: Float32Array) -> Float64Array:
+def _weights(rows: Float32Array, p_values: Float64Array) -> Float64Array:
     """How much a label of each photo could teach: most where it is like none of the photos."""
-    is_new = rows[:, 0] == STATUSES.index(NONE)
+    is_new = (rows[:, 0] == STATUSES.index(NONE)) | (p_values <= STRANGE)
     return np.where(is_new, 1.0, active_learning.uncertainty(rows[:, 1:]))

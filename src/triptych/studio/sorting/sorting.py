@@ -13,7 +13,6 @@ import numpy as np
 
 from triptych import bundles
 from triptych.engines.options import INT8
-from triptych.results import SURE
 from triptych.studio import review
 from triptych.studio.bundle_jobs import BundleJob
 from triptych.studio.bundle_jobs import BundleJobs
@@ -44,6 +43,8 @@ class HeapPhoto:
             asked, or can promise nothing.
         suggested: The most probable class, by its current name.
         prob: Its probability, in [0, 1].
+        p_value: How plausible it is that the photo belongs to that class.
+        is_offered: Whether it can be accepted without a look.
     """
 
     digest: str
@@ -51,6 +52,8 @@ class HeapPhoto:
     status: str | None = None
     suggested: Class | None = None
     prob: float = 0.0
+    p_value: float = 1.0
+    is_offered: bool = False
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,7 @@ class Proposal:
 
     Args:
         suggested: The class.
-        photos: Those with the lowest probability first.
+        photos: The strangest first: those farthest from the labelled photos of the class.
         tested: How many labelled photos it called this class as surely, without having been
             trained on them.
         right: How many of those were of this class.
@@ -209,7 +212,7 @@ def heap_of(projects: Projects, home: Path, key: str, source: str) -> Heap:
     asked = newest if current else None  # an older plan still says which photos are alike
     photos = {digest: _photo(digest, name, current, asked) for digest, name in waiting}
     known = made or Plan(None)
-    sure = [photo for photo in photos.values() if photo.status == SURE and photo.suggested]
+    sure = [photo for photo in photos.values() if photo.is_offered]
     by_hand = [digest for digest in known.order if digest in photos]
     rest = {*by_hand, *(photo.digest for photo in sure)}
     by_hand += [digest for digest in photos if digest not in rest]
@@ -239,12 +242,15 @@ def _photo(digest: str, name: str, made: Plan | None, asked: Review | None) -> H
     if answer is None or asked is None or answer.status == "unreadable":
         return HeapPhoto(digest, name)
     suggested = asked.current_classes[answer.label]
-    return HeapPhoto(digest, name, answer.status, suggested, answer.prob)
+    is_offered = answer.is_offered and suggested is not None
+    return HeapPhoto(
+        digest, name, answer.status, suggested, answer.prob, answer.p_value, is_offered
+    )
 
 
 def _proposals(sure: list[HeapPhoto], asked: Review | None, threshold: float) -> list[Proposal]:
     by_class: dict[Class, list[HeapPhoto]] = {}
-    for photo in sorted(sure, key=lambda photo: photo.prob):
+    for photo in sorted(sure, key=lambda photo: (photo.p_value, photo.prob)):
         if photo.suggested:
             by_class.setdefault(photo.suggested, []).append(photo)
     proposals = []
