@@ -23,7 +23,8 @@ from support.images import picture
 ROOT = Path(__file__).parent.parent
 PYTHONS = ("3.10", "3.11", "3.12", "3.13")
 # The base installation, and an environment that only serves bundles, which needs no more.
-LIMIT_MB = 400
+# Of it, 185 MB are OpenVINO, 71 MB NumPy, and 34 MB the languages of the world in Babel.
+LIMIT_MB = 425
 pytestmark = pytest.mark.slow
 
 
