@@ -185,6 +185,8 @@ class Similar:
 
 
 SURE, UNSURE, NONE = "sure", "unsure", "none"
+# Between these probabilities, whether a class of a multi-label committee holds is an open question.
+OPEN = (0.25, 0.75)
 
 
 @dataclass(frozen=True)
@@ -289,8 +291,11 @@ class Verdict:
         """Whether a person should review the image.
 
         Where no answer can be called sure, an unsure one is doubtful only if it is less probable
-        than what was to be promised, or if the members disagree.
+        than what was to be promised, or if the members disagree. A multi-label one is doubtful if
+        any of the classes in ``top`` is about as likely to hold as not.
         """
+        if self.labels is not None and self.status != NONE:
+            return any(OPEN[0] < guess.prob < OPEN[1] for guess in self.top)
         if self.status != UNSURE or not self.status_reason:
             return self.status in (UNSURE, NONE)
         classes = {member.top[0].label.index for member in self.members}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import json
 import time
@@ -34,6 +35,7 @@ from triptych.inference.classifier import ClassifyOptions
 from triptych.results import Verdict
 from triptych.typing import Mask
 from triptych.web import create_app
+from triptych.web import response_schemas
 from triptych.web.registry import Discovery
 from triptych.web.registry import Registry
 
@@ -97,6 +99,8 @@ def test_the_bundle_says_what_it_is_for(fruit: bundles.Bundle) -> None:
     assert fruit.multilabel
     assert fruit.accuracy is None
     assert fruit.facts["task"] == "multi-label"
+    assert fruit.facts["macro_f1"] == fruit.metrics["committee"]["macro"]["f1"]
+    assert fruit.facts["images"] == fruit.metrics["images"]
     assert {threshold.chosen_for for threshold in fruit.params.thresholds} == {"f1"}
     card = (fruit.folder / "README.md").read_text(encoding="utf-8")
     assert "multi-label image classifier: of 6 classes, any number may hold" in card
@@ -255,6 +259,17 @@ def test_parameters_for_one_class_are_not_kept(fruit: bundles.Bundle, home: Path
         bundles.with_params(fruit, home, params.unfitted([1, 1], [1, 1]))
 
 
+@pytest.mark.parametrize(("prob", "is_doubtful"), [(0.9, False), (0.6, True), (0.1, False)])
+def test_a_class_that_may_hold_or_not_is_to_be_reviewed(
+    classifier: Classifier, photos: Path, prob: float, is_doubtful: bool
+) -> None:
+    verdict = classifier.classify(photos.parent / "0001.jpg")
+    guess = dataclasses.replace(verdict.top[0], prob=prob)
+    changed = dataclasses.replace(verdict, top=(guess,), status=None)
+    assert changed.is_doubtful == is_doubtful
+    assert dataclasses.replace(changed, status="none").is_doubtful
+
+
 class TestCommands:
     """`classify`, `evaluate`, `label-issues` and `fit`."""
 
@@ -357,6 +372,11 @@ class TestServer:
         )
         expected = classifier.classify(photo).to_dict()["verdict"]["labels"]
         assert response.json["results"][0]["verdict"]["labels"] == expected
+
+    def test_bundles_are_described_by_their_schema(self, client: Any) -> None:
+        described = client.get("/api/v1/bundles/fruit").json
+        assert not response_schemas.BundleWithMetrics().validate(described)
+        assert described["top1"] is None
 
     @pytest.mark.parametrize("option", ["rule=vote", "coverage=0.9"])
     def test_what_is_for_one_class_is_a_bad_request(

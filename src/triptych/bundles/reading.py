@@ -162,10 +162,14 @@ class Bundle:
     def facts(self) -> dict[str, Any]:
         """A summary for lists of bundles, as a JSON object; describes damage of its metrics."""
         damage: dict[str, str] = {}
+        accuracy, of_sets = None, {}
         try:
             accuracy = self.accuracy
+            if self.multilabel and (figures := self.metrics):
+                averages = {name: figures["committee"][name]["f1"] for name in ("micro", "macro")}
+                of_sets = {f"{name}_f1": f1 for name, f1 in averages.items()}
+                of_sets["images"] = figures["images"]
         except errors.BundleError as error:
-            accuracy = None
             # Clients must not learn the path of the home folder.
             damage = {"damage": error.message.replace(f"{self.folder}/", "")}
         return {
@@ -178,6 +182,7 @@ class Bundle:
             "images": accuracy.photos if accuracy else None,
             "created": self.about.get("created", ""),
             **({"task": MULTILABEL} if self.multilabel else {}),
+            **of_sets,
             **damage,
         }
 

@@ -186,6 +186,8 @@ def _row(facts: dict[str, Any]) -> tuple[str, ...]:
     accuracy = facts.get("damage", "")
     if facts["top1"] is not None:
         accuracy = formatting.accuracy(facts["top1"], facts["interval"], facts["images"])
+    elif "macro_f1" in facts:
+        accuracy = f"macro F1 {facts['macro_f1']:.3f} ({facts['images']} photos)"
     published, classes = ", ".join(map(str, facts["versions"])), str(len(facts["classes"]))
     members = ", ".join(facts["members"])
     return (facts["name"], active, published, classes, members, accuracy, facts["created"])

@@ -163,6 +163,20 @@ class Bundle(Answer):
         )
     )
     created = fields.String(metadata=about("When it was trained; empty if unknown."))
+    task = fields.String(
+        metadata=about(
+            "Present if it answers all classes that hold, not one: its share of right answers is "
+            "then null.",
+            enum=["multi-label"],
+            sometimes=True,
+        )
+    )
+    micro_f1 = fields.Float(
+        metadata=about("F1 over all pairs of a photo and a class, if multi-label.", sometimes=True)
+    )
+    macro_f1 = fields.Float(
+        metadata=about("Mean F1 of the classes, if multi-label.", sometimes=True)
+    )
 
 
 class BundleWithMetrics(Bundle):
