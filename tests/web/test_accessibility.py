@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from support import browser
+from support import multilabel_project
 from support import studios
 from support import trained_project
 from support.browser import assert_translated
@@ -52,6 +53,12 @@ PAGES = {
     "bundles": "/bundles",
     "disk": "/disk",
     "share": "/c/garden",
+    "multilabel-photos": "/projects/bowls",
+    "multilabel-teach": "/projects/bowls/teach",
+    "multilabel-result": "/projects/bowls/result",
+    "multilabel-label-issues": "/projects/bowls/result/label-issues",
+    "multilabel-cell": "/projects/bowls/result/cell?extra=cherry",
+    "multilabel-compare": "/projects/bowls/result/compare?before=1&after=2",
     "inbox": "/projects/garden/sort?source=inbox",
     "sort": "/projects/garden/sort",
     "sort-none": "/projects/begun/sort",
@@ -92,6 +99,7 @@ def garden(projects: Projects) -> str:
         verdict = {**guess, "committee": "garden", "top": top}
         projects.keep(f"kept-{seed}.png", squares(seed), verdict)
     projects.make("Begun")
+    multilabel_project.train(projects, multilabel_project.create(projects))
     for source in (PROJECT, INBOX):  # the pages would begin to compute them
         digests = [digest for digest, _ in plan.photos_of(projects, key, source)]
         answers = dict.fromkeys(digests, Answer("sure" if source == PROJECT else "none", 1, 0.9))
@@ -118,6 +126,7 @@ def test_a_page(visit, garden, expected, name):
 # Names of data, networks, rules and formats, which sentences contain.
 NAMES = (
     *("garden", "begun", "ants", "bees", "wasps", "png", "kept", "unsorted", "double", "one"),
+    *("bowls", "apple", "banana", "cherry", "weighted"),
     *(*studios.FLOWERS, "efficientnetlite", "mean", "cascade", "occlusion"),
     *("keras", "tensorflow", "lite", "savedmodel", "openvino", "onnx"),
 )
