@@ -85,7 +85,7 @@ def test_fine_tuning_is_shown_and_stopping_keeps_the_best_epoch(
     assert record["member"] == NETWORK
     assert record["epochs"] >= 1
     follow(page.get_by_role("link", name="See the result"))
-    table = page.get_by_role("region", name="Before and after training the networks' own layers")
+    table = page.get_by_role("region", name="Training the networks' own layers")
     expect(table).to_contain_text(NETWORK)
     expect(table).to_contain_text("replaced" if record["kept"] else "not replaced")
     screenshot(page, "finetune-result")
