@@ -33,6 +33,7 @@ from triptych.client.transport import Transport
 from triptych.results import Failure
 from triptych.results import Guess
 from triptych.results import Label
+from triptych.results import MultilabelGuess
 from triptych.results import Prediction
 from triptych.results import PredictionSet
 from triptych.results import Similar
@@ -250,6 +251,7 @@ names = st.text().map(lambda name: Label(name, name, -1))
 similar = st.builds(Similar, st.text(), names, probs) | st.builds(
     Similar, st.text(), st.none(), probs, st.lists(names).map(tuple)
 )
+holding = st.builds(MultilabelGuess, labels, probs, probs)
 verdicts = st.builds(
     Verdict,
     st.text(),
@@ -265,7 +267,7 @@ verdicts = st.builds(
     reason=st.none() | st.text(),
     similar=st.lists(similar, max_size=2).map(tuple),
     status_reason=st.none() | st.builds(StatusReason, st.text(), st.text(), probs),
-    labels=st.none() | guesses | st.just(()),
+    labels=st.none() | st.lists(holding, max_size=3).map(tuple),
 )
 
 

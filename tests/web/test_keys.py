@@ -53,7 +53,7 @@ ENDPOINTS = {
         project_api.add_class project_api.add_photos project_api.bundle_file
         project_api.change_project project_api.decide project_api.erase_photos
         project_api.export_file project_api.exports project_api.file project_api.findings
-        project_api.history project_api.import_project project_api.job_events project_api.jobs
+        project_api.history project_api.job_events project_api.jobs
         project_api.make_project project_api.one_job project_api.one_photo project_api.one_project
         project_api.photos project_api.preview project_api.projects project_api.publish
         project_api.remove_class project_api.remove_export project_api.rename_class

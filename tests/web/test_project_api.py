@@ -120,7 +120,7 @@ def test_classes_are_added_renamed_and_removed(
 
 
 def test_a_zip_makes_a_project(client: FlaskClient) -> None:
-    made = client.post(f"{API}/import", data={"zip": (zipped("ants/1.png", "bees/2.png"), "x.zip")})
+    made = client.post(API, data={"zip": (zipped("ants/1.png", "bees/2.png"), "x.zip")})
     assert (made.json["key"], made.json["photos"]) == ("x", 2)
     assert [each["name"] for each in made.json["classes"]] == ["ants", "bees"]
 

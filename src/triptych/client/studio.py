@@ -212,7 +212,7 @@ class Projects:
         """
         fields = [("title", title)] if title else []
         form = Form(fields, [("zip", File(Path(path).name, Path(path)))])
-        made = self._transport.upload("/api/v1/projects/import", form, repeats=False)
+        made = self._transport.upload("/api/v1/projects", form, repeats=False)
         return Project(self._transport, records.read(ProjectFacts, made).key)
 
     def remove(self, key: str) -> None:

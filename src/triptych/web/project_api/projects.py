@@ -45,32 +45,30 @@ def projects() -> flask.Response:
 @openapi.describe(
     schemas.Project,
     refuses=REFUSES,
-    samples={"An empty project": curl("", {"title": "My garden"})},
-    requestBody=json_body(schemas.NewProject),
-)
-def make_project() -> flask.Response:
-    """Create an empty project; its key is made from its title."""
-    here, wanted = context.current(), read_json(NEW)
-    return flask.jsonify(facts(here.change(lambda: here.projects.make(**wanted))))
-
-
-@blueprint.post("/import")
-@openapi.describe(
-    schemas.Project,
-    refuses=REFUSES,
     samples={
+        "An empty project": curl("", {"title": "My garden"}),
         "A zip with a folder for each class": (
-            "curl -F zip=@photos.zip -F title='My garden' {base}/api/v1/projects/import"
-        )
+            "curl -F zip=@photos.zip -F title='My garden' {base}/api/v1/projects"
+        ),
     },
     requestBody={
         "required": True,
-        "content": {"multipart/form-data": {"schema": schemas.ZippedProject}},
+        "content": {
+            "application/json": {"schema": schemas.NewProject},
+            "multipart/form-data": {"schema": schemas.ZippedProject},
+        },
     },
 )
-def import_project() -> flask.Response:
-    """Create a project from a zip with a folder of photos for each class, whole or not at all."""
-    return flask.jsonify(facts(project_list.import_zip()))
+def make_project() -> flask.Response:
+    """Create a project: an empty one, or one from a zip.
+
+    Its key is made from its title. The zip has a folder of photos for each class, and is taken
+    whole or not at all.
+    """
+    if flask.request.mimetype == "multipart/form-data":
+        return flask.jsonify(facts(project_list.import_zip()))
+    here, wanted = context.current(), read_json(NEW)
+    return flask.jsonify(facts(here.change(lambda: here.projects.make(**wanted))))
 
 
 @blueprint.get("/<key>")
