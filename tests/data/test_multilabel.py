@@ -119,7 +119,7 @@ def test_findings_know_of_several_classes(tmp_path: Path) -> None:
     assert messages["unlabelled"].startswith("Without a class")
     small = [f.message for f in dataset.findings if f.kind == "small_class"]
     assert any("'ant' has 1 photo for training" in message for message in small)
-    assert any("There are 1 photos without 'bee'" in message for message in small)
+    assert any("Photos without 'bee' for training: 1." in message for message in small)
     assert "imbalance" not in messages
 
 

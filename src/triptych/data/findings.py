@@ -291,8 +291,8 @@ def sizes(
             yield Finding(
                 "small_class",
                 text(
-                    "There are {count} photos without {name!r} for training. Expect poor results "
-                    "with fewer than {few_photos}; add some.",
+                    "Photos without {name!r} for training: {count}. Expect poor results with fewer "
+                    "than {few_photos}; add some.",
                     count=len(train) - counts[name],
                     name=name,
                     few_photos=FEW_PHOTOS,

@@ -25,6 +25,7 @@ from triptych.typing import Indices
 from triptych.typing import Mask
 from triptych.typing import Probs
 from triptych.utils import validation
+from triptych.utils.text import text
 
 F1, PRECISION = "f1", "precision"
 # Below the rounding of float32 a probability says nothing about its logit.
@@ -242,8 +243,12 @@ def check_rule(rule: str) -> None:
 
 def _refused(rule: str) -> errors.SettingError:
     return errors.SettingError(
-        f"The rule {rule!r} chooses one class a photo, and this committee is multi-label: it "
-        f"answers all that hold, by the rule {FITTED_RULE!r}. Leave the rule out."
+        text(
+            "The rule {rule!r} chooses one class a photo, and this committee is multi-label: it "
+            "answers all that hold, by the rule {weighted!r}. Leave the rule out.",
+            rule=rule,
+            weighted=FITTED_RULE,
+        )
     )
 
 

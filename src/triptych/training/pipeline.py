@@ -204,26 +204,36 @@ def check_multilabel(multilabel: bool | None, config: TrainingConfig) -> None:
     Raises:
         errors.SettingError: The configuration is for other photos; the message says what to change.
     """
-    what = "The photos may have any number of classes (multi-label)"
     if multilabel and config.head != "linear":
         raise errors.SettingError(
-            f"{what}, for which there is the head 'linear' only, a logistic regression per class. "
-            f"Leave the head {config.head!r} out."
+            text(
+                "The photos may have any number of classes (multi-label), for which there is the "
+                "head 'linear' only, a logistic regression per class. Leave the head {head!r} out.",
+                head=config.head,
+            )
         )
     if multilabel and config.fine_tune:
         raise errors.SettingError(
-            f"{what}, and fine-tuning is for photos with exactly one. Leave fine_tune out."
+            text(
+                "The photos may have any number of classes (multi-label), and fine-tuning is for "
+                "photos with exactly one. Leave fine_tune out."
+            )
         )
     if config.label_precision is None:
         return
     if multilabel is False:
         raise errors.SettingError(
-            "A precision of labels is for photos that may have any number of classes, and these "
-            "have exactly one. Leave label_precision out, or set multilabel."
+            text(
+                "A precision of labels is for photos that may have any number of classes, and "
+                "these have exactly one. Leave label_precision out, or set multilabel."
+            )
         )
     if not 0 < config.label_precision <= 1:
         raise errors.SettingError(
-            f"label_precision is {config.label_precision}; expected a share above 0, such as 0.95."
+            text(
+                "label_precision is {precision}; expected a share above 0, such as 0.95.",
+                precision=config.label_precision,
+            )
         )
 
 
