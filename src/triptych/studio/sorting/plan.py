@@ -51,9 +51,9 @@ SOURCES = (PROJECT, INBOX)
 # The network that photos are compared by: embedded, quick, and part of the default committee, so
 # that its features are not computed for this alone.
 BACKBONE = "lite0"
-# A photo that is farther from the labelled photos of a class than 4 of 5 of those are from each
+# A photo that is farther from the labelled photos of a class than 9 of 10 of those are from each
 # other is not offered as one of them, however sure the committee is: its class may not exist yet.
-STRANGE = 0.2
+STRANGE = 0.1
 # Answers are stored so many at a time, which is what a kill loses at most.
 BATCH = 16
 # A vector of the store begins with the index of the status.

@@ -310,48 +310,35 @@ def left_in_words(left: LabelsLeft) -> list[Text]:
         "Right answers to photos it was not taught: {share}.",
         share=formatting.accuracy(left.accuracy, interval, left.photos),
     )
-    more, low, high = (None if n is None else _rounded(n) for n in (left.more, left.low, left.high))
     if interval[0] >= sorting.GOAL:
-        then = text("That is good enough, if {goal} is.", goal=goal)
-    elif more is None and low is None:
-        then = text(
+        return [now, text("That is good enough, if {goal} is.", goal=goal)]
+    return [now, _more_labels(left, goal)]
+
+
+def _more_labels(left: LabelsLeft, goal: str) -> Text:
+    more, low, high = (None if n is None else _rounded(n) for n in (left.more, left.low, left.high))
+    if more is None and low is None:
+        return text(
             "More labels alone will hardly lead to {goal}: with ten times as many it would be "
             "about {limit}. Look at the mistakes, or teach with other networks.",
             goal=goal,
             limit=formatting.percent(left.limit, 0),
         )
-    elif more is None:
-        then = ntext(
+    if more is None:
+        return ntext(
             "At least {n} more label for {goal}; whether any number is enough cannot be known yet.",
             "At least {n} more labels for {goal}; whether any number is enough cannot be known "
             "yet.",
             low or 0,
             goal=goal,
         )
-    elif more == 0:
-        then = text(
+    if more == 0:
+        return text(
             "That may be {goal} already; with so few photos to measure on it cannot be known.",
             goal=goal,
         )
-    elif high is None and not low:
-        then = ntext(
-            "About {n} more label for {goal}; with so few photos to measure on it may be none, "
-            "or far more.",
-            "About {n} more labels for {goal}; with so few photos to measure on it may be none, "
-            "or far more.",
-            more,
-            goal=goal,
-        )
-    elif high is None:
-        then = ntext(
-            "About {n} more label for {goal}; at least {low}, and perhaps far more.",
-            "About {n} more labels for {goal}; at least {low}, and perhaps far more.",
-            more,
-            goal=goal,
-            low=low,
-        )
-    else:
-        then = ntext(
+    if high is not None:
+        return ntext(
             "About {n} more label for {goal} ({low} to {high}).",
             "About {n} more labels for {goal} ({low} to {high}).",
             more,
@@ -359,7 +346,22 @@ def left_in_words(left: LabelsLeft) -> list[Text]:
             low=low,
             high=high,
         )
-    return [now, then]
+    if low:
+        return ntext(
+            "About {n} more label for {goal}; at least {low}, and perhaps far more.",
+            "About {n} more labels for {goal}; at least {low}, and perhaps far more.",
+            more,
+            goal=goal,
+            low=low,
+        )
+    return ntext(
+        "About {n} more label for {goal}; with so few photos to measure on it may be none, "
+        "or far more.",
+        "About {n} more labels for {goal}; with so few photos to measure on it may be none, "
+        "or far more.",
+        more,
+        goal=goal,
+    )
 
 
 def _rounded(number: int) -> int:
