@@ -131,9 +131,9 @@ def train(
         threads: Processor threads.
         home: The home folder.
         **config: Fields of `triptych.training.config.TrainingConfig`: ``backbones``, ``head``,
-            ``weights``, ``augment``, ``fine_tune``, ``budget_s``, ``seed``, ``progress``,
-            ``on_score``, ``on_epoch``, ``stop``, ``compute``, ``format``, ``limits`` (a setting).
-            ``judged`` is the former name of ``on_score``.
+            ``weights``, ``augment``, ``fine_tune``, ``budget_s``, ``seed``, ``multilabel``,
+            ``label_precision``, ``progress``, ``on_score``, ``on_epoch``, ``stop``, ``compute``,
+            ``format``, ``limits`` (a setting). ``judged`` is the former name of ``on_score``.
 
     Raises:
         errors.SourceError: There are no classes of photos in the source.

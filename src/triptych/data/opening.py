@@ -248,23 +248,7 @@ def _dataset(
         *(findings.unlabelled(photos) if contents.multilabel else ()),
     ]
     if len(classes) < 2:
-        what = f"only {classes[0]!r} has photos" if classes else "no class has photos"
-        if contents.multilabel:
-            what += " with it and photos without it"
-        reasons = [
-            f"{'/'.join(finding.sources[:1])}: {finding.message}"
-            for finding in findings.in_order(reported)
-            if finding.kind in ("unreadable", "leak")
-        ]
-        first = f" The first of {len(reasons)} reasons: {reasons[0]}" if reasons else ""
-        raise errors.SourceError(
-            text(
-                "Of {classes} classes {what} for training; expected at least two.{first}",
-                classes=len(contents.classes),
-                what=what,
-                first=first,
-            )
-        )
+        raise _too_few_classes(contents, classes, reported)
     lines = sorted(
         f"{photo.scanned.digest.hex()} {photo.item.side} {photo.item.label}\n"
         for photo in [*train, *val]
@@ -280,6 +264,29 @@ def _dataset(
         ),
         fingerprint=hashlib.sha256("".join(lines).encode()).hexdigest(),
         multilabel=contents.multilabel,
+    )
+
+
+def _too_few_classes(
+    contents: Layout, classes: Sequence[str], reported: Sequence[Finding]
+) -> errors.SourceError:
+    """The error of a data set with fewer than two classes to train on, with a reason if known."""
+    what = f"only {classes[0]!r} has photos" if classes else "no class has photos"
+    if contents.multilabel:
+        what += " with it and photos without it"
+    reasons = [
+        f"{'/'.join(finding.sources[:1])}: {finding.message}"
+        for finding in findings.in_order(reported)
+        if finding.kind in ("unreadable", "leak")
+    ]
+    first = f" The first of {len(reasons)} reasons: {reasons[0]}" if reasons else ""
+    return errors.SourceError(
+        text(
+            "Of {classes} classes {what} for training; expected at least two.{first}",
+            classes=len(contents.classes),
+            what=what,
+            first=first,
+        )
     )
 
 
