@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import functools
 import json
+from pathlib import Path
 
 import pytest
 
@@ -162,3 +163,7 @@ def test_sentences_stay_sentences_in_errors_and_between_processes():
     assert sent == {"failed": "1 photo", "size": "2 kB", "rest": [1]}
     assert written("de", sent["failed"]) == "1 Foto"
     assert written("zh_Hans", sent["size"]) == "2 kB"
+    error = text("{path} cannot be read: {error}.", path=Path("a.csv"), error=ValueError("damaged"))
+    assert from_json(to_json(error)) == "a.csv cannot be read: damaged."
+    with pytest.raises(TypeError, match="not JSON serializable"):
+        to_json({"path": Path("a.csv")})

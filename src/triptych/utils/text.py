@@ -66,7 +66,7 @@ def to_json(data: Any) -> str:
         >>> sentence, sentence.values
         ('2 of 3', {'n': 2})
     """
-    return json.dumps(_packed(data), allow_nan=False, default=str)
+    return json.dumps(_packed(data), allow_nan=False)
 
 
 def from_json(packed: str | bytes) -> Any:
@@ -83,7 +83,12 @@ def from_json(packed: str | bytes) -> Any:
 
 def _packed(data: Any) -> Any:
     if isinstance(data, Text):
-        return {"$text": [data.singular, data.plural, _packed(data.values)]}
+        # Values such as paths and errors are only there to be written.
+        values = {
+            name: _packed(value if isinstance(value, str | int | float | None) else str(value))
+            for name, value in data.values.items()
+        }
+        return {"$text": [data.singular, data.plural, values]}
     if isinstance(data, Quantity):
         return {"$quantity": [str(data), data.kind, *data.values]}
     if isinstance(data, dict):
