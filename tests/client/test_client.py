@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from werkzeug.datastructures import MultiDict
 from werkzeug.wrappers import Request
@@ -272,10 +273,12 @@ verdicts = st.builds(
 
 
 @given(verdicts)
+@hypothesis_settings(max_examples=30)
 def test_a_verdict_survives_its_json(verdict: Verdict) -> None:
     assert Verdict.from_dict(json.loads(json.dumps(verdict.to_dict()))) == verdict
 
 
+@hypothesis_settings(max_examples=30)
 @given(
     st.lists(st.tuples(st.text("abc_"), st.text())),
     st.lists(st.tuples(st.text(min_size=1), st.binary())),

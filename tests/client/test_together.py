@@ -36,7 +36,7 @@ from triptych.web import certificates
 pytestmark = pytest.mark.slow
 
 PEOPLE = ("Anna", "Bert")
-PHOTOS, DECISIONS, AT_ONCE = 12, 40, 3
+PHOTOS, DECISIONS, AT_ONCE = 12, 25, 3
 
 
 def replayed(history: list[Decision]) -> dict[str, tuple[tuple[int, ...] | None, bool]]:

@@ -96,7 +96,7 @@ document = schemathesis.openapi.from_wsgi("/openapi.json", app)
 
 
 @document.parametrize()
-@hypothesis.settings(max_examples=5, derandomize=True, deadline=None)
+@hypothesis.settings(max_examples=2, derandomize=True, deadline=None)
 def test_the_api_matches_its_openapi_document(case):
     """Statuses, types, headers and schemas of responses are documented, errors included."""
     check(case)
