@@ -164,6 +164,8 @@ def test_a_page_shows_all_classes_that_hold(visit, served: tuple[str, Path]) -> 
             expect(why).to_have_attribute("aria-pressed", "true")
             expect(card.get_by_text(f"evidence for {names[-1]}")).to_be_visible()
             screenshot(page, "multilabel-verdict")
+            page.set_viewport_size({"width": 390, "height": 780})
+            assert_no_overflow(page)
 
 
 def test_a_committee_of_several_classes_is_asked_without_a_rule(

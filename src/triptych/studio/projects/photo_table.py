@@ -24,11 +24,14 @@ from triptych.studio.projects.records import ProjectPhoto
 _DIGEST = re.compile("[0-9a-f]{64}")
 # SQLite allows at most 32766 values in a statement; far fewer keep statements small.
 _AT_ONCE = 500
-# Columns of a photo from which `labels_of` reads its classes.
+# Columns of a photo from which `labels_of` reads its classes. Nothing is looked up of a photo in a
+# single-label project that has its class.
 LABELS = """
 photo.class,
-photo.reviewed AND (SELECT multilabel FROM project WHERE project.id = photo.project),
-(SELECT group_concat(class) FROM photo_class WHERE photo_class.photo = photo.id)
+CASE WHEN photo.class IS NULL AND photo.reviewed
+     THEN (SELECT multilabel FROM project WHERE project.id = photo.project) END,
+CASE WHEN photo.class IS NULL AND photo.reviewed
+     THEN (SELECT group_concat(class) FROM photo_class WHERE photo_class.photo = photo.id) END
 """
 _QUERY = f"""
 SELECT photo.digest, photo.name, photo.excluded, width, height, photo.added_s, {LABELS}
@@ -98,7 +101,7 @@ def note(db: sqlite3.Connection, facts: PhotoFacts) -> bytes:
     return digest
 
 
-def labels_of(class_id: int | None, reviewed: int, several: str | None) -> Labels:
+def labels_of(class_id: int | None, reviewed: int | None, several: str | None) -> Labels:
     """The classes of a photo from the columns `LABELS`.
 
     Args:

@@ -34,9 +34,10 @@ def find(db: sqlite3.Connection, key: str) -> Project:
         "SELECT title, created_s, multilabel FROM project WHERE id = ?", (number,)
     ).fetchone()
     query = (
-        "SELECT class, reviewed, excluded, count(*) FROM photo WHERE project = ? "
-        "GROUP BY class, reviewed, excluded"
+        "SELECT class, 0, excluded, count(*) FROM photo WHERE project = ? GROUP BY class, excluded"
     )
+    if multilabel:  # else the index alone answers
+        query = query.replace("0", "reviewed") + ", reviewed"
     counts = db.execute(query, (number,)).fetchall()
     included: Counter[int | None] = Counter()  # by class; only single-label projects have them here
     reviewed = 0
