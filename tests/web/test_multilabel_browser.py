@@ -192,16 +192,16 @@ def test_a_zip_with_a_list_is_read_and_a_folder_with_one_refused(
     for seed, class_ids in enumerate((both, both[:1], ())):
         scene = sample_images.scene(FRUIT[: len(class_ids)], seed=seed)
         projects.add(project.key, f"{seed}.jpg", scene, class_ids)
-    projects.export(project.key, tmp_path / "bowls")
-    shutil.make_archive(str(tmp_path / "bowls"), "zip", tmp_path / "bowls")
+    projects.export(project.key, tmp_path / "tables")
+    shutil.make_archive(str(tmp_path / "tables"), "zip", tmp_path / "tables")
     page = visit("/projects")
-    page.set_input_files("#import-folder", tmp_path / "bowls")
+    page.set_input_files("#import-folder", tmp_path / "tables")
     expect(page.get_by_text("labels.csv says what the photos show")).to_be_visible()
-    page.set_input_files("#import-zip", tmp_path / "bowls.zip")
+    page.set_input_files("#import-zip", tmp_path / "tables.zip")
     page.get_by_role("link", name="Open the project").or_(page.locator("#wall")).first.wait_for()
-    page.goto(page.url.partition("/projects")[0] + "/projects/bowls")
+    page.goto(page.url.partition("/projects")[0] + "/projects/tables")
     expect(page.get_by_role("link", name="None of the classes 1")).to_be_visible()
-    again = projects.find("bowls")
+    again = projects.find("tables")
     assert again.multilabel
     assert [label.photos for label in again.classes] == [2, 1]
 

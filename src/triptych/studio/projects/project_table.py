@@ -33,11 +33,12 @@ def find(db: sqlite3.Connection, key: str) -> Project:
     title, created_s, multilabel = db.execute(
         "SELECT title, created_s, multilabel FROM project WHERE id = ?", (number,)
     ).fetchone()
+    # Without `reviewed`, the index alone answers.
+    column, group = ("reviewed", ", reviewed") if multilabel else ("0", "")
     query = (
-        "SELECT class, 0, excluded, count(*) FROM photo WHERE project = ? GROUP BY class, excluded"
+        f"SELECT class, {column}, excluded, count(*) FROM photo WHERE project = ? "
+        f"GROUP BY class, excluded{group}"
     )
-    if multilabel:  # else the index alone answers
-        query = query.replace("0", "reviewed") + ", reviewed"
     counts = db.execute(query, (number,)).fetchall()
     included: Counter[int | None] = Counter()  # by class; only single-label projects have them here
     reviewed = 0
