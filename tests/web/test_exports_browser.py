@@ -32,7 +32,7 @@ def address(home: Path) -> Iterator[str]:
 
 def export(page, form: str) -> None:
     page.check(f"[name=format][value={form}]")
-    page.select_option("select[name=version]", "1")
+    page.select_option("form.export select[name=version]", "1")
     follow(page.get_by_role("button", name="Export", exact=True))
 
 

@@ -77,8 +77,9 @@ def test_signing_in_redirects_below_the_prefix_and_scopes_the_cookie(studio):
     client = studio(api_key=KEY)
     sign_in = client.get(f"{PREFIX}/docs?a=b", headers=BROWSER)
     assert sign_in.status_code == 401
-    (onward,) = re.findall(r'name="next" value="([^"]*)"', sign_in.text)
-    assert onward == f"{PREFIX}/docs?a=b"
+    onward = f"{PREFIX}/docs?a=b"
+    # The form to sign in, and the one to choose a language.
+    assert re.findall(r'name="next" value="([^"]*)"', sign_in.text) == [onward, onward]
     response = client.post(f"{PREFIX}/sign-in", data={"key": KEY, "next": onward})
     assert response.headers["Location"] == onward
     assert f"Path={PREFIX};" in response.headers["Set-Cookie"] + ";"
