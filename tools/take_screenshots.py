@@ -48,6 +48,7 @@ PAGES = {
     "projects": "/projects",
     "photos": f"/projects/{KEY}",
     "teach": f"/projects/{KEY}/teach",
+    "try": f"/projects/{KEY}/try",
     "result": f"/projects/{KEY}/result?version=1",
     "cell": f"/projects/{KEY}/result/cell?version=1&photos=all&answer=apples",
     "label-issues": f"/projects/{KEY}/result/label-issues?version=1",
