@@ -231,7 +231,10 @@ def test_from_drawn_scenes_to_two_labels(
             page.keyboard.press(str(index + 1))
         page.keyboard.press("ArrowRight")
     expected = {digest: tuple(ids[index] for index in each) for digest, each in truth.items()}
-    stored = lambda: {photo.digest: photo.class_ids for photo in projects.photos(key)}  # noqa: E731
+
+    def stored() -> dict[str, tuple[int, ...]]:
+        return {photo.digest: photo.class_ids for photo in projects.photos(key)}
+
     wait_for(page, stored, expected)
     follow(page.get_by_role("link", name="On to teaching"))
     page.get_by_text("So that answers are right").click()
