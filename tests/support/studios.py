@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from flask import Flask
 
 import triptych
 from triptych import bundles
@@ -35,6 +36,7 @@ from triptych.inference.classifier import Classifier
 from triptych.preprocessing.recipe import Recipe
 from triptych.results import Label
 from triptych.typing import Float32Array
+from triptych.web import create_app
 from triptych.web import server
 from triptych.web.registry import Discovery
 from triptych.web.registry import Registry
@@ -149,6 +151,13 @@ def bundle_classifier(home: Path, name: str) -> Classifier:
     )
     plain = params.unfitted([1.0], [1.0])
     return Classifier(committee.Committee(bundle.name, (member,), bundle.labels, plain))
+
+
+def app_over(home: Path, default: str, **options: object) -> Flask:
+    """A studio in this process, over the bundles of a home folder."""
+    registry = Registry(lambda name: bundle_classifier(home, name), Discovery(home), default)
+    registry.get()
+    return create_app(settings.load({}, home=home, **options), registry)
 
 
 def catalogue(*names: str) -> Callable[[], dict[str, list[int]]]:

@@ -13,12 +13,8 @@ from support import studios
 from support.bundles import write_with_metrics
 from triptych import bundles
 from triptych import errors
-from triptych import settings
 from triptych.features import FeatureStore
 from triptych.studio import disk_usage
-from triptych.web import create_app
-from triptych.web.registry import Discovery
-from triptych.web.registry import Registry
 
 
 @pytest.fixture
@@ -45,10 +41,7 @@ def home(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def app(home: Path) -> Flask:
-    registry = Registry(
-        lambda name: studios.bundle_classifier(home, name), Discovery(home), "garden"
-    )
-    return create_app(settings.load({}, home=home), registry)
+    return studios.app_over(home, "garden")
 
 
 def test_the_parts_of_a_home_are_the_files_in_it(home: Path) -> None:

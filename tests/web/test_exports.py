@@ -17,11 +17,7 @@ from flask.testing import FlaskClient
 
 from support import bundles as small
 from support import studios
-from triptych import settings
 from triptych.web import context
-from triptych.web import create_app
-from triptych.web.registry import Discovery
-from triptych.web.registry import Registry
 
 pytestmark = pytest.mark.slow
 
@@ -33,11 +29,7 @@ EXPORTS = f"{PAGE}/exports"
 @pytest.fixture
 def app(tmp_path: Path) -> Iterator[Flask]:
     small.write_runnable(tmp_path)
-    registry = Registry(
-        lambda name: studios.bundle_classifier(tmp_path, name), Discovery(tmp_path), "tiny"
-    )
-    registry.get()
-    app = create_app(settings.load({}, home=tmp_path), registry)
+    app = studios.app_over(tmp_path, "tiny")
     yield app
     app.extensions[context.KEY].exports.close()
 

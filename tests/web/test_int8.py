@@ -18,12 +18,8 @@ from PIL import Image
 from support import bundles as small
 from support import studios
 from triptych import bundles
-from triptych import settings
 from triptych.engines.conversion import int8
 from triptych.web import context
-from triptych.web import create_app
-from triptych.web.registry import Discovery
-from triptych.web.registry import Registry
 
 pytestmark = pytest.mark.slow
 pytest.importorskip("nncf")
@@ -35,11 +31,7 @@ INT8 = "/bundles/tiny/int8"
 @pytest.fixture
 def app(tmp_path: Path) -> Iterator[Flask]:
     small.write_runnable(tmp_path)
-    registry = Registry(
-        lambda name: studios.bundle_classifier(tmp_path, name), Discovery(tmp_path), "tiny"
-    )
-    registry.get()
-    app = create_app(settings.load({}, home=tmp_path), registry)
+    app = studios.app_over(tmp_path, "tiny")
     yield app
     app.extensions[context.KEY].quantizing.close()
 

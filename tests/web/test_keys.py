@@ -27,9 +27,6 @@ from triptych.studio.keys import FILE
 from triptych.studio.keys import ROLES
 from triptych.studio.keys import Keys
 from triptych.web import access
-from triptych.web import create_app
-from triptych.web.registry import Discovery
-from triptych.web.registry import Registry
 
 OWNERS = "the key of the settings"
 PATIENCE_S = 60
@@ -97,9 +94,7 @@ def home(tmp_path: Path) -> Path:
 
 
 def studio(home: Path, **options: object) -> Flask:
-    registry = Registry(lambda name: studios.bundle_classifier(home, name), Discovery(home), "base")
-    registry.get()
-    return create_app(settings.load({}, home=home, **options), registry)
+    return studios.app_over(home, "base", **options)
 
 
 def with_key(text: str) -> dict[str, str]:
