@@ -65,9 +65,10 @@ naming?.addEventListener("submit", async (event) => {
 
 // ---------------------------------------------------------------- keys
 
-/** The first arrow key goes to the first photo. */
+/** The first arrow key goes to the first photo; u undoes also where the button to undo has the focus. */
 function begin(event) {
-  if (document.activeElement !== document.body || event.altKey || event.ctrlKey || event.metaKey) return;
+  const isHere = document.activeElement === document.body || undo.contains(document.activeElement);
+  if (!isHere || event.altKey || event.ctrlKey || event.metaKey) return;
   if (event.key === "u") takeBack();
   if (!event.key.startsWith("Arrow") || !firstHandle(form)) return;
   firstHandle(form).focus();
