@@ -183,7 +183,7 @@ def groups(
         pool: Features, shape (N, F), of any length.
         centres: Around which photos, the most important one first, such as `order` gives.
         classes: Class that is predicted for each photo, shape (N,); photos of different ones are
-            in different groups.
+            in different groups, unless they are copies.
         copies: Photos with the same value are copies of each other, shape (N,); they are in one
             group.
         most: How many photos a group has at most, without further copies.
@@ -208,12 +208,14 @@ def groups(
         for centre, likeness in zip(some, directions[some] @ directions.T, strict=True):
             if not is_free[centre]:
                 continue
-            likeness[classes != classes[centre]] = -1
+            likeness[classes != classes[centre]] = -np.inf
             likeness[copies == copies[centre]] = 2  # before all others
             likeness[centre] = 3
             alike = np.flatnonzero(is_free & (likeness >= threshold))
             alike = alike[np.argsort(-likeness[alike], kind="stable")]
             group = alike[: max(most, int((likeness[alike] >= 2).sum()))]
+            further = np.flatnonzero(is_free & np.isin(copies, copies[group]))
+            group = np.concatenate([group, np.setdiff1d(further, group)])
             if len(group) > 1:
                 is_free[group] = False
                 grouped.append(group)
