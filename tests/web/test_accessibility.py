@@ -32,6 +32,7 @@ from triptych.studio.sorting import plan
 pytestmark = [*browser.MARKS, pytest.mark.slow]
 
 COLOURS = "color-contrast"
+MOST_OPENED = 8
 PAGES = {
     "api": "/docs",
     "no-such-page": "/nowhere",
@@ -119,7 +120,11 @@ def test_a_page(visit, garden, expected, name):
     if name == "no-such-page":
         expected.append("status of 404")
     page = visit(PAGES[name])
-    page.evaluate("for (const each of document.querySelectorAll('details')) each.open = true")
+    # The API's are all alike, and axe takes a minute for all of them.
+    page.evaluate(
+        f"for (const each of [...document.querySelectorAll('details')].slice(0, {MOST_OPENED})) "
+        "each.open = true"
+    )
     assert_accessible(page)
 
 
