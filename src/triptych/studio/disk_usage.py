@@ -9,6 +9,7 @@ from collections.abc import Callable
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from triptych import bundles
 from triptych import errors
@@ -23,6 +24,7 @@ from triptych.utils.text import Text
 from triptych.utils.text import text
 
 FEATURES = "features.sqlite"
+FEATURE_FILES = ("", "-wal", "-shm", ".damaged")
 
 
 @dataclass(frozen=True)
@@ -71,99 +73,14 @@ def parts(home: Path) -> list[Part]:
         >>> parts(Path("no-such-home"))
         []
     """
-    studio = home / "studio"
-    exported = sum(size(path) for path in _exported(home))
-    outdated = sum(size(path) for path in store.outdated(home))
-    compiled = size(store.compiled_cache(home))
-    everything = [
-        Part(
-            "bundles",
-            text("Committees"),
-            text("All versions of what was taught or imported. They are listed below."),
-            size(home / "bundles"),
-        ),
-        Part(
-            "photos",
-            text("Photos of projects and of the inbox"),
-            text(
-                "Each photo once, however many projects have it. To free space, remove a project; "
-                "photos that no other project has go with it."
-            ),
-            size(studio) - size(studio / exports.FOLDER),
-        ),
-        Part(
-            "features",
-            text("Features of photos"),
-            text(
-                "What networks made of each photo, so that teaching again takes seconds. If freed, "
-                "the next teaching computes them again."
-            ),
-            sum(size(home / f"{FEATURES}{end}") for end in ("", "-wal", "-shm", ".damaged")),
-            can_be_freed=True,
-        ),
-        Part(
-            "exports",
-            text("Exported files"),
-            text("If freed, a committee that is needed elsewhere has to be exported again."),
-            exported,
-            can_be_freed=True,
-        ),
-        Part(
-            "fetched",
-            text("Committees fetched from addresses"),
-            text("If freed, they are fetched again when their address is used."),
-            size(home / "fetched"),
-            can_be_freed=True,
-        ),
-        Part(
-            "compiled",
-            text("Networks compiled for this machine"),
-            text("If freed, the next start takes some seconds longer."),
-            compiled,
-            can_be_freed=True,
-        ),
-        Part(
-            "outdated",
-            text("Networks that are not used any more"),
-            text("They were converted by earlier versions, or from weights that have changed."),
-            outdated,
-            can_be_freed=True,
-        ),
-        Part(
-            "networks",
-            text("Networks of the zoo"),
-            text("Converted from the published weights, with their int8 forms."),
-            size(home / "engines") - compiled - outdated,
-        ),
-        Part(
-            "backbones",
-            text("Added backbones"),
-            text("The command `triptych backbones remove` removes one."),
-            size(home / added.FOLDER),
-        ),
-        Part(
-            "tuning",
-            text("Fine-tuning that was stopped"),
-            text("It goes on from there if it is started again; after some days it is removed."),
-            size(home / pace.FOLDER),
-        ),
+    sizes = {kind: kind.size(home) for kind in _KINDS}
+    sizes[_REST] = size(home) - sum(sizes.values())
+    sizes[_WEIGHTS] = size(weights.cache_folder())
+    return [
+        Part(kind.key, kind.title, kind.about, size_bytes, kind.free is not None)
+        for kind, size_bytes in sorted(sizes.items(), key=lambda item: -item[1])
+        if size_bytes
     ]
-    rest = size(home) - sum(part.size_bytes for part in everything)
-    everything += [
-        Part(
-            "rest",
-            text("Everything else"),
-            text("Fitted parameters, keys, the runtime of exported pages."),
-            rest,
-        ),
-        Part(
-            "weights",
-            text("Published weights"),
-            text("They are in the cache of Keras, which other programs use, too."),
-            size(weights.cache_folder()),
-        ),
-    ]
-    return sorted((part for part in everything if part.size_bytes), key=lambda p: -p.size_bytes)
 
 
 def versions(home: Path) -> list[VersionSize]:
@@ -198,12 +115,13 @@ def free(home: Path, key: str) -> int:
     Raises:
         errors.UnknownName: There is no such part, or it cannot be freed.
     """
-    if key not in _FREE:
+    remove = next((kind.free for kind in _KINDS if kind.key == key), None)
+    if remove is None:
         raise errors.UnknownName(
             text("There is nothing to free by the name of {name}.", name=repr(key[:40]))
         )
     before = size(home)
-    _FREE[key](home)
+    remove(home)
     return max(0, before - size(home))
 
 
@@ -224,6 +142,14 @@ def size(path: Path) -> int:
                 for entry in entries
             )
     except OSError:  # not there, or removed just now
+        return 0
+
+
+def free_space(home: Path) -> int:
+    """How many bytes are free on the disk of a home folder; 0 if there is no such folder."""
+    try:
+        return shutil.disk_usage(home).free
+    except OSError:
         return 0
 
 
@@ -248,23 +174,115 @@ def _free_folder(folder: Path) -> None:
         folder.rename(scratch / folder.name)
 
 
+def _outdated_size(home: Path) -> int:
+    return sum(map(size, store.outdated(home)))
+
+
 def _free_outdated(home: Path) -> None:
     for folder in store.outdated(home):
         _free_folder(folder)
 
 
-_FREE: dict[str, Callable[[Path], None]] = {
-    "features": _free_features,
-    "exports": _free_exports,
-    "fetched": lambda home: _free_folder(home / "fetched"),
-    "compiled": lambda home: _free_folder(store.compiled_cache(home)),
-    "outdated": _free_outdated,
-}
+class _Kind(NamedTuple):
+    """A part of a home: see `Part`.
+
+    Args:
+        key: Its name in addresses.
+        title: Its name for people.
+        about: What it is.
+        size: What it takes in a home folder, in bytes.
+        free: Removes it; ``None`` for what a person made.
+    """
+
+    key: str
+    title: Text
+    about: Text
+    size: Callable[[Path], int] = lambda home: 0
+    free: Callable[[Path], None] | None = None
 
 
-def free_space(home: Path) -> int:
-    """How many bytes are free on the disk of a home folder; 0 if there is no such folder."""
-    try:
-        return shutil.disk_usage(home).free
-    except OSError:
-        return 0
+_KINDS = (
+    _Kind(
+        "bundles",
+        text("Committees"),
+        text("All versions of what was taught or imported. They are listed below."),
+        lambda home: size(home / "bundles"),
+    ),
+    _Kind(
+        "photos",
+        text("Photos of projects and of the inbox"),
+        text(
+            "Each photo once, however many projects have it. To free space, remove a project; "
+            "photos that no other project has go with it."
+        ),
+        lambda home: size(home / "studio") - size(home / "studio" / exports.FOLDER),
+    ),
+    _Kind(
+        "features",
+        text("Features of photos"),
+        text(
+            "What networks made of each photo, so that teaching again takes seconds. If freed, "
+            "the next teaching computes them again."
+        ),
+        lambda home: sum(size(home / f"{FEATURES}{end}") for end in FEATURE_FILES),
+        _free_features,
+    ),
+    _Kind(
+        "exports",
+        text("Exported files"),
+        text("If freed, a committee that is needed elsewhere has to be exported again."),
+        lambda home: sum(map(size, _exported(home))),
+        _free_exports,
+    ),
+    _Kind(
+        "fetched",
+        text("Committees fetched from addresses"),
+        text("If freed, they are fetched again when their address is used."),
+        lambda home: size(home / "fetched"),
+        lambda home: _free_folder(home / "fetched"),
+    ),
+    _Kind(
+        "compiled",
+        text("Networks compiled for this machine"),
+        text("If freed, the next start takes some seconds longer."),
+        lambda home: size(store.compiled_cache(home)),
+        lambda home: _free_folder(store.compiled_cache(home)),
+    ),
+    _Kind(
+        "outdated",
+        text("Networks that are not used any more"),
+        text("They were converted by earlier versions, or from weights that have changed."),
+        _outdated_size,
+        _free_outdated,
+    ),
+    _Kind(
+        "networks",
+        text("Networks of the zoo"),
+        text("Converted from the published weights, with their int8 forms."),
+        lambda home: (
+            size(home / "engines") - size(store.compiled_cache(home)) - _outdated_size(home)
+        ),
+    ),
+    _Kind(
+        "backbones",
+        text("Added backbones"),
+        text("The command `triptych backbones remove` removes one."),
+        lambda home: size(home / added.FOLDER),
+    ),
+    _Kind(
+        "tuning",
+        text("Fine-tuning that was stopped"),
+        text("It goes on from there if it is started again; after some days it is removed."),
+        lambda home: size(home / pace.FOLDER),
+    ),
+)
+_REST = _Kind(
+    "rest",
+    text("Everything else"),
+    text("Fitted parameters, keys, the runtime of exported pages."),
+)
+_WEIGHTS = _Kind(
+    "weights",
+    text("Published weights"),
+    text("They are in the cache of Keras, which other programs use, too."),
+)
