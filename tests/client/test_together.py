@@ -66,10 +66,21 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str
 
 
 class Person:
-    """Decides at random, and remembers what was confirmed."""
+    """Decides at random, and remembers what was confirmed.
 
-    def __init__(self, name: str, project: Project, classes: list[int], seed: int) -> None:
+    People meet before each decision, when all of them have looked at photos.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        project: Project,
+        classes: list[int],
+        seed: int,
+        meeting: threading.Barrier,
+    ) -> None:
         self.name = name
+        self.meeting = meeting
         self.rng = random.Random(seed)
         self.project = project
         self.classes = classes
@@ -81,7 +92,7 @@ class Person:
     def work(self) -> None:
         for _ in range(DECISIONS):
             photos = self.rng.sample(list(self.project.photos(excluded=None)), AT_ONCE)
-            time.sleep(self.rng.uniform(0, 0.01))  # looks at them
+            self.meeting.wait(60)
             try:
                 self._decide(photos)
             except errors.Conflict:
@@ -114,7 +125,8 @@ def test_people_label_at_once_and_no_decision_is_lost(
     trust = home / certificates.FOLDER / certificates.CERTIFICATE
     names = [f"{name} {multilabel}" for name in PEOPLE]
     with contextlib.ExitStack() as stack:
-        people = []
+        people: list[Person] = []
+        meeting = threading.Barrier(len(names))
         for seed, name in enumerate(names):
             key = Keys(home).add(name, "teach")[1]
             studio = stack.enter_context(Studio(address, key=key, ca_file=trust))
@@ -124,7 +136,8 @@ def test_people_label_at_once_and_no_decision_is_lost(
                 )
                 project.add_photos([(f"{n}.jpg", picture(n)) for n in range(PHOTOS)], "ants")
             classes = [each.id for each in project.facts.classes]
-            people.append(Person(name, studio.projects.find(project.key), classes, seed))
+            found = studio.projects.find(project.key)
+            people.append(Person(name, found, classes, seed, meeting))
         with ThreadPoolExecutor() as pool:
             list(pool.map(Person.work, people))
     projects = Projects(home)
@@ -148,7 +161,7 @@ def test_people_label_at_once_and_no_decision_is_lost(
         for each in batches[batch] if seen else ():
             photo = seen[each.digest]
             assert (each.labels_before, each.excluded_before) == (photo.class_ids, photo.excluded)
-    assert all(person.conflicts for person in people), "nobody met the other"
+    assert any(person.conflicts for person in people), "nobody met the other"
     assert any(person.undone for person in people)
 
 
