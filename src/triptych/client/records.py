@@ -10,12 +10,16 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field
+from typing import TYPE_CHECKING
 from typing import Any
 from typing import TypeVar
 
 from triptych import errors
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+T = TypeVar("T", bound="DataclassInstance")
 
 
 def read(kind: type[T], fields: Any) -> T:
@@ -28,7 +32,7 @@ def read(kind: type[T], fields: Any) -> T:
         >>> read(Class, {"id": 1, "name": "bees", "photos": 3, "colour": "yellow"})
         Class(id=1, name='bees', photos=3)
     """
-    names = {each.name for each in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    names = {each.name for each in dataclasses.fields(kind)}
     try:
         known = {name: _frozen(value) for name, value in fields.items() if name in names}
         return kind(**known)

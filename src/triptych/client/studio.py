@@ -121,6 +121,7 @@ class Studio:
             "similar": similar,
         }
         query = {name: value for name, value in options.items() if value is not None}
+        # One photo may be a tuple, which is iterable, too: no type tells it from several.
         if isinstance(photos, str | os.PathLike) or _is_named_bytes(photos):
             photos = [photos]  # type: ignore[list-item]
         files = [_file(photo) for photo in photos]  # type: ignore[arg-type]

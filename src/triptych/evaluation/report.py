@@ -119,6 +119,7 @@ def _template() -> jinja2.Template:
     # The report is in English; pages with the same figures are in the language of the person.
     environment.policies["ext.i18n.trimmed"] = True
     environment.add_extension("jinja2.ext.i18n")
+    # The extension adds this method when it is loaded.
     environment.install_null_translations(newstyle=True)  # type: ignore[attr-defined]
     here = resources.files("triptych.evaluation")
     names = ("colours.css", "report.css", "figures.css")

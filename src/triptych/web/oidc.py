@@ -434,6 +434,7 @@ def _bounded_adapter() -> Any:
     from requests import RequestException
     from requests.adapters import HTTPAdapter
 
+    # requests has no types, so that the signature of `send` is not known here.
     class BoundedAdapter(HTTPAdapter):
         def send(self, request: Any, **options: Any) -> Any:  # type: ignore[override]
             response = super().send(request, **{**options, "stream": True})

@@ -32,8 +32,8 @@ def register(app: flask.Flask) -> None:
     """Translate pages: ``_('...')``, ``ngettext`` and ``{% trans %}`` in templates."""
     env = app.jinja_env
     env.policies["ext.i18n.trimmed"] = True
+    env.extend(newstyle_gettext=True)  # before the extension, which would set it to False
     env.add_extension("jinja2.ext.i18n")
-    env.newstyle_gettext = True  # type: ignore[attr-defined]
     env.finalize = _finalize
     env.globals.update(gettext=_gettext, ngettext=_ngettext)
     env.globals.update(language=current, languages=LANGUAGES.values)
