@@ -155,6 +155,13 @@ def test_sentences_inside_of_sentences_are_translated():
     assert written("de", sentence) == "Wartet: 1 von 2.000."
 
 
+def test_names_are_between_the_quotation_marks_of_the_language():
+    sentence = text("There is no key {name!r}; there are: {names}.", name="O'Neil", names="-")
+    assert sentence == """There is no key "O'Neil"; there are: -."""
+    assert written("de", sentence) == "Es gibt keinen Schlüssel „O'Neil“; vorhanden: -."
+    assert "“O'Neil”" in written("zh_Hans", sentence)
+
+
 def test_sentences_stay_sentences_in_errors_and_between_processes():
     error = errors.SettingError(ntext("{n:,} photo", "{n:,} photos", 1))
     assert isinstance(error.message, Text)

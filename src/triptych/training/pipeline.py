@@ -165,7 +165,7 @@ def check(name: str, config: TrainingConfig, home: Path | None = None) -> list[z
                 f"budget_s is {config.budget_s}; expected a number of seconds above 0."
             )
     check_multilabel(config.multilabel or None, config)
-    extras.require(text("Teaching"), "keras", "scipy", "threadpoolctl", extra="teach")
+    extras.require(text("Training a committee"), "keras", "scipy", "threadpoolctl", extra="teach")
     if config.fine_tune:
         extras.require(text("Fine-tuning"), "tensorflow", extra="tensorflow")
     rows = [zoo.find(backbone_name, home) for backbone_name in config.backbones]

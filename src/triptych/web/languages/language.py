@@ -29,11 +29,13 @@ class Language:
     Args:
         code: As Babel writes it, such as ``zh_Hans``, and the name of its folder.
         name: In the language itself.
+        quotes: Its quotation marks.
     """
 
-    def __init__(self, code: str, name: str) -> None:
+    def __init__(self, code: str, name: str, quotes: str = "''") -> None:
         self.code = code
         self.name = name
+        self.quotes = quotes
         self.tag = code.replace("_", "-")
         self.locale = babel.Locale.parse(code)
         self._formatter = _Formatter(self)
@@ -128,6 +130,13 @@ class _Formatter(string.Formatter):
     def __init__(self, language: Language) -> None:
         self._language = language
 
+    def convert_field(self, value: Any, conversion: str | None) -> Any:
+        converted = super().convert_field(value, conversion)
+        if conversion == "r" and isinstance(value, str):
+            quotes = self._language.quotes
+            return f"{quotes[0]}{converted[1:-1]}{quotes[1]}"
+        return converted
+
     def format_field(self, value: Any, format_spec: str) -> Any:
         if isinstance(value, str):
             value = self._language.write(value)
@@ -140,5 +149,9 @@ ENGLISH = Language("en", "English")
 # Those that a person can choose, by their code. A new one needs a line here and its catalog.
 LANGUAGES = {
     language.code: language
-    for language in (ENGLISH, Language("de", "Deutsch"), Language("zh_Hans", "简体中文"))
+    for language in (
+        ENGLISH,
+        Language("de", "Deutsch", "„“"),
+        Language("zh_Hans", "简体中文", "“”"),
+    )
 }
