@@ -27,6 +27,7 @@ from triptych import errors
 from triptych.client import Job
 from triptych.client import Project
 from triptych.client import Studio
+from triptych.client import inbox as inbox_module
 from triptych.client import project as project_module
 from triptych.client.multipart import File
 from triptych.client.multipart import Form
@@ -224,6 +225,54 @@ def test_versions_are_published_removed_and_downloaded(studio: Studio, tmp_path:
     with pytest.raises(errors.UnknownName):
         garden.download(7, tmp_path / "none.zip")
     assert not (tmp_path / "none.zip").exists()
+
+
+def test_a_version_is_judged_photo_by_photo(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    garden = studio.projects.find("garden")
+    result = garden.result(3)
+    assert (result.metrics["images"], result.label_issues, result.advice) == (6, 3, None)
+    monkeypatch.setattr(project_module, "PAGE", 2)
+    wrong = list(garden.results(3, wrong_only=True, held_out_only=False))
+    assert [each.name for each in wrong] == ["ants-3.png", "ants-1.png", "bees-3.png"]
+    assert len(list(garden.results(3))) == 6
+    (photo,) = garden.results(3, label="ants", answer="bees")
+    assert (photo.labels, photo.answers[0].label, photo.held_out) == (("ants",), "bees", True)
+    assert photo.photo in garden.photos()
+    issues = list(garden.label_issues(3))
+    assert issues[0].result.name == "ants-3.png"
+    assert len(issues) == 3
+    with pytest.raises(errors.UnknownName, match="has no class 'flies'"):
+        next(garden.results(3, label="flies"))
+
+
+def test_the_inbox_is_emptied(
+    served: tuple[str, Path], studio: Studio, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inbox_module, "PAGE", 2)
+    store = Projects(served[1])
+    for seed in range(5):
+        store.keep(f"{seed}.jpg", picture(seed), {"committee": "garden", "label": "bees"})
+    bees = project.facts.classes[1].id
+    moved = []
+    for photo in studio.inbox.photos():  # each page follows the one before, though photos leave
+        assert photo.verdict["label"] == "bees"
+        moved.append(studio.inbox.move([photo], project, bees))
+    assert studio.inbox.waiting == 0
+    assert [each.photos[0].name for each in moved] == [f"{seed}.jpg" for seed in (4, 3, 2, 1, 0)]
+    again = studio.inbox.move([photo], project)
+    assert (again.ids, again.skipped) == ((), (photo.id,))
+    studio.inbox.put_back(moved[0])
+    (back,) = studio.inbox.photos()
+    assert studio.inbox.read(back) == picture(4)
+    assert studio.inbox.preview(back).startswith(b"\xff\xd8")
+    studio.inbox.dismiss([back])
+    with pytest.raises(errors.UnknownName):
+        studio.inbox.dismiss([back])
+    studio.inbox.put_back([back])
+    assert studio.inbox.waiting == 1
+    studio.inbox.dismiss([back])
 
 
 def test_photos_are_classified(studio: Studio, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import io
+import itertools
 import json
 import threading
 import zipfile
@@ -366,47 +367,119 @@ def test_a_decision_about_an_unknown_photo_changes_nothing(
     assert not client.get(f"{GARDEN}/photos/{photo}").json["excluded"]
 
 
+# ------------------------------------------------------------------ the inbox
+
+INBOX = "/api/v1/inbox"
+
+
+@pytest.fixture
+def kept(projects: Projects) -> list[int]:
+    """The numbers of three photos in the inbox, the newest first."""
+    for seed in range(3):
+        verdict = {"committee": "garden", "label": "bees", "prob": 0.5, "status": "unsure"}
+        assert projects.keep(f"{seed}.jpg", picture(seed), verdict)
+    return [photo.id for photo in projects.inbox()]
+
+
+def test_the_inbox_is_listed_and_read(client: FlaskClient, kept: list[int]) -> None:
+    first = client.get(f"{INBOX}?limit=2").json
+    assert schemas.InboxPhotos().validate(first) == {}
+    assert [photo["id"] for photo in first["photos"]] == kept[:2]
+    assert (first["waiting"], first["next"]) == (3, kept[1])
+    assert first["photos"][0]["verdict"]["status"] == "unsure"
+    client.post(f"{INBOX}/dismiss", json={"ids": kept[:1]})
+    rest = client.get(f"{INBOX}?limit=2&before={first['next']}").json  # and none is left out
+    assert ([photo["id"] for photo in rest["photos"]], rest["next"]) == (kept[2:], None)
+    file = client.get(f"{INBOX}/{kept[2]}/file")
+    assert (file.data, file.mimetype) == (picture(0), "image/jpeg")
+    assert file.headers["Content-Disposition"] == "attachment; filename=0.jpg"
+    assert client.get(f"{INBOX}/{kept[2]}/preview").data.startswith(b"\xff\xd8")
+    for path in ("file", "preview"):  # it does not wait any more
+        assert client.get(f"{INBOX}/{kept[0]}/{path}").status_code == 404
+    for query in ("before=0", "limit=0", "offset=1"):
+        assert client.get(f"{INBOX}?{query}").status_code == 400
+
+
+def test_photos_of_the_inbox_are_moved_to_a_project_and_put_back(
+    client: FlaskClient, garden: dict[str, int], kept: list[int], projects: Projects
+) -> None:
+    form = {"ids": [*kept[:2], 99], "project": "garden", "class_id": garden["bees"]}
+    moved = client.post(f"{INBOX}/move", json=form).json
+    assert schemas.Moved().validate(moved) == {}
+    assert (moved["ids"], moved["skipped"]) == (kept[:2], [99])
+    assert [photo["class_id"] for photo in moved["photos"]] == [garden["bees"]] * 2
+    assert client.post(f"{INBOX}/move", json=form).json["skipped"] == form["ids"]
+    back = {"ids": moved["ids"], "project": "garden", "batch": moved["batch"]}
+    assert client.post(f"{INBOX}/return", json=back).json == {"waiting": 3}
+    assert projects.find("garden").photos == 0
+    unsorted = client.post(f"{INBOX}/move", json={"ids": kept[:1], "project": "garden"}).json
+    assert (unsorted["batch"], unsorted["photos"][0]["class_id"]) == (0, None)
+    digest = unsorted["photos"][0]["digest"]
+    decided = decide(client, digest, action="move", class_id=garden["ants"]).json
+    assert client.post(f"{INBOX}/return", json={"ids": kept[:1]}).status_code == 409
+    client.post(f"{GARDEN}/decisions/undo", json={"batch": decided["batch"]})
+    assert client.post(f"{INBOX}/return", json={"ids": kept[:1]}).json == {"waiting": 3}
+
+
+def test_an_impossible_decision_about_the_inbox_changes_nothing(
+    client: FlaskClient, garden: dict[str, int], kept: list[int]
+) -> None:
+    forms: list[tuple[str, dict[str, Any], int]] = [
+        ("move", {"project": "garden", "class_id": 99}, 404),
+        ("move", {"project": "nothing"}, 404),
+        ("move", {"project": "garden", "class_id": 1, "class_ids": [1]}, 400),
+        ("move", {"project": "garden", "class_ids": [1, 2]}, 400),
+        ("move", {}, 400),
+        ("move", {"project": "garden", "ids": []}, 400),
+        ("move", {"project": "garden", "ids": ["1"]}, 400),
+        ("dismiss", {"ids": [1, 99]}, 404),
+        ("dismiss", {"ids": [2**70]}, 400),
+        ("return", {"batch": 1}, 400),
+        ("return", {"ids": [99]}, 404),
+    ]
+    for address, form, status in forms:
+        response = client.post(f"{INBOX}/{address}", json={"ids": kept, **form})
+        assert response.status_code == status, (address, form, response.text)
+    assert client.get(INBOX).json["waiting"] == 3
+    assert client.get(GARDEN).json["photos"] == 0
+
+
 # ------------------------------------------------------------------ meant badly
 
 
-@pytest.mark.parametrize("path", ["", "/garden/classes", "/garden/decisions", "/garden/publish"])
-@pytest.mark.parametrize(
-    ("body", "status"),
-    [
+def test_a_body_that_is_no_request_gets_the_usual_error(
+    client: FlaskClient, garden: dict[str, int]
+) -> None:
+    in_json = {"content_type": "application/json"}
+    bodies: list[tuple[dict[str, Any], int]] = [
         ({"data": "title=x", "content_type": "application/x-www-form-urlencoded"}, 415),
         ({"data": b'{"title": "x"}', "content_type": "text/plain"}, 415),
-        ({"data": b"{", "content_type": "application/json"}, 400),
-        ({"data": b"[]", "content_type": "application/json"}, 400),
-        ({"data": b"[" * 9999, "content_type": "application/json"}, 400),
-        ({"data": b'{"a": NaN}', "content_type": "application/json"}, 400),
-        ({"data": b'{"\\ud800": "x"}', "content_type": "application/json"}, 400),
-        ({"data": b"[" + b"1," * 60_000 + b"1]", "content_type": "application/json"}, 413),
-        ({"data": b" " * (3 << 20), "content_type": "application/json"}, 413),
+        ({"data": b"{", **in_json}, 400),
+        ({"data": b"[]", **in_json}, 400),
+        ({"data": b"[" * 9999, **in_json}, 400),
+        ({"data": b'{"a": NaN}', **in_json}, 400),
+        ({"data": b'{"\\ud800": "x"}', **in_json}, 400),
+        ({"data": b"[" + b"1," * 60_000 + b"1]", **in_json}, 413),
+        ({"data": b" " * (3 << 20), **in_json}, 413),
         ({}, 400),
-    ],
-)
-def test_a_body_that_is_no_request_gets_the_usual_error(
-    client: FlaskClient, garden: dict[str, int], path: str, body: dict[str, Any], status: int
-) -> None:
-    response = client.post(f"{API}{path}", **body)
-    assert response.status_code == status
-    assert response.json["error"].keys() == {"code", "message"}
-    assert len(response.text) < 3000
+    ]
+    paths = ("", "/garden/classes", "/garden/decisions", "/garden/publish")
+    addresses = [*(f"{API}{path}" for path in paths), f"{INBOX}/move"]
+    for (body, status), address in itertools.product(bodies, addresses):
+        response = client.post(address, **body)
+        assert response.status_code == status, (address, body)
+        assert response.json["error"].keys() == {"code", "message"}
+        assert len(response.text) < 3000
 
 
-@pytest.mark.parametrize(
-    "query",
-    [
+def test_an_impossible_filter_is_explained(client: FlaskClient, garden: dict[str, int]) -> None:
+    for query in (
         *("limit=0", "limit=1001", "limit=x", "offset=-1", "excluded=maybe", "page=2"),
         *("class_id=x", "class_id=-4", f"class_id={2**70}", f"offset={2**70}"),
-    ],
-)
-def test_an_impossible_filter_is_explained(
-    client: FlaskClient, garden: dict[str, int], query: str
-) -> None:
-    response = client.get(f"{GARDEN}/photos?{query}")
-    assert response.status_code == 400
-    assert query.partition("=")[0] in response.json["error"]["message"]
+    ):
+        response = client.get(f"{GARDEN}/photos?{query}")
+        assert response.status_code == 400, query
+        assert query.partition("=")[0] in response.json["error"]["message"]
 
 
 def test_an_unknown_project_is_404_everywhere(client: FlaskClient, studio: Any) -> None:
@@ -638,6 +711,42 @@ def test_versions_are_listed_published_and_removed(client: FlaskClient, trained:
     assert label("garden") == 404
     assert client.post(f"{GARDEN}/publish", json={"version": 9}).status_code == 404
     assert client.post(f"{GARDEN}/publish", json={}).status_code == 400
+
+
+def test_a_version_is_judged(client: FlaskClient, trained: None) -> None:
+    version = f"{GARDEN}/versions/2"
+    result = client.get(f"{version}/result").json
+    assert schemas.Result().validate(result) == {}
+    assert (result["version"], result["classes"]) == (2, ["ants", "bees", "wasps"])
+    assert result["metrics"]["confusion"] == [[1, 1, 0], [0, 2, 0], [0, 0, 2]]
+    assert (result["label_issues"], result["changes"]) == (3, 0)
+
+    def names(query: str) -> list[str]:
+        listed = client.get(f"{version}/photos?{query}").json
+        assert schemas.PhotoResults().validate(listed) == {}
+        return [photo["name"] for photo in listed["photos"]]
+
+    assert names("wrong=true") == ["ants-1.png"]
+    assert names("wrong=true&photos=all") == ["ants-3.png", "ants-1.png", "bees-3.png"]
+    assert names("label=ants&answer=bees&photos=all") == ["ants-3.png", "ants-1.png"]
+    first = client.get(f"{version}/photos?limit=4").json
+    assert (len(first["photos"]), first["total"], first["next"]) == (4, 6, 4)
+    assert len(names("offset=4")) == 2
+    (photo,) = client.get(f"{version}/photos?wrong=true").json["photos"]
+    assert (photo["labels"], photo["answers"][0]["label"]) == (["ants"], "bees")
+    assert photo["held_out"]
+    assert photo["photo"]["digest"] == photo["digest"]
+    listed = client.get(f"{version}/label-issues").json
+    assert schemas.LabelIssues().validate(listed) == {}
+    assert len(listed["issues"]) == listed["total"] == 3
+    issue = listed["issues"][0]
+    assert (issue["result"]["name"], issue["class_name"]) == ("ants-3.png", "bees")
+    decide(client, issue["result"]["digest"], action="move", class_id=issue["class_id"])
+    assert client.get(f"{version}/label-issues").json["total"] == 2
+    assert client.get(f"{version}/result").json["changes"] == 1
+    assert client.get(f"{version}/photos?label=flies").status_code == 404
+    assert client.get(f"{version}/photos?wrong=maybe").status_code == 400
+    assert client.get(f"{GARDEN}/versions/9/result").status_code == 404
 
 
 def test_a_project_that_was_not_trained_has_no_version(

@@ -13,6 +13,7 @@
 
     studio     `Studio` and its projects
     project    `Project`: photos, classes, decisions, versions
+    inbox      `Inbox`: photos that wait for a decision
     jobs       `Job`: the events of a training, and its end
     records    what a studio answers, as frozen records
     transport  requests, retried where that is safe; errors as in `triptych.errors`
@@ -23,16 +24,22 @@ It needs `urllib3`, which comes with ``triptych[client]``, and none of the other
 
 from __future__ import annotations
 
+from triptych.client.inbox import Inbox
 from triptych.client.jobs import Job
 from triptych.client.project import Project
 from triptych.client.records import Class
 from triptych.client.records import Decided
 from triptych.client.records import Decision
 from triptych.client.records import Finding
+from triptych.client.records import InboxPhoto
 from triptych.client.records import JobState
+from triptych.client.records import LabelIssue
+from triptych.client.records import Moved
 from triptych.client.records import Photo
+from triptych.client.records import PhotoResult
 from triptych.client.records import ProjectFacts
 from triptych.client.records import Refused
+from triptych.client.records import Result
 from triptych.client.records import Uploaded
 from triptych.client.records import Version
 from triptych.client.studio import Projects
@@ -43,13 +50,19 @@ __all__ = [
     "Decided",
     "Decision",
     "Finding",
+    "Inbox",
+    "InboxPhoto",
     "Job",
     "JobState",
+    "LabelIssue",
+    "Moved",
     "Photo",
+    "PhotoResult",
     "Project",
     "ProjectFacts",
     "Projects",
     "Refused",
+    "Result",
     "Studio",
     "Uploaded",
     "Version",

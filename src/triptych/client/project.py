@@ -23,9 +23,12 @@ from triptych.client.records import Decided
 from triptych.client.records import Decision
 from triptych.client.records import Finding
 from triptych.client.records import JobState
+from triptych.client.records import LabelIssue
 from triptych.client.records import Photo
+from triptych.client.records import PhotoResult
 from triptych.client.records import ProjectFacts
 from triptych.client.records import Refused
+from triptych.client.records import Result
 from triptych.client.records import Uploaded
 from triptych.client.records import Version
 from triptych.client.transport import TOO_LARGE
@@ -156,13 +159,19 @@ class Project:
             excluded: Whether those that are excluded, or the others; ``None`` for both.
         """
         kinds = {False: "false", True: "true", None: "any"}
-        query: dict[str, Any] = {"excluded": kinds[excluded], "limit": PAGE}
+        query: dict[str, Any] = {"excluded": kinds[excluded]}
         if class_id is not None:
             query["class_id"] = class_id
+        for page in self._pages("/photos", query):
+            yield from records.read_all(Photo, page["photos"])
+
+    def _pages(self, path: str, query: Mapping[str, Any]) -> Iterator[Any]:
+        """The pages of a list."""
         offset: int | None = 0
         while offset is not None:
-            page = self._transport.get(f"{self._path}/photos", {**query, "offset": offset})
-            yield from records.read_all(Photo, page["photos"])
+            where = {**query, "offset": offset, "limit": PAGE}
+            page = self._transport.get(f"{self._path}{path}", where)
+            yield page
             offset = page["next"]
 
     def read(self, photo: Photo) -> bytes:
@@ -330,6 +339,53 @@ class Project:
     def versions(self) -> tuple[Version, ...]:
         """The versions of its committee, the newest first."""
         return _versions(self._transport.get(f"{self._path}/versions"))
+
+    def result(self, version: int) -> Result:
+        """How good a version is: its figures, and how many labels may be wrong.
+
+        Raises:
+            errors.UnknownName: There is no such version.
+        """
+        return records.read(Result, self._transport.get(f"{self._path}/versions/{version}/result"))
+
+    def results(
+        self,
+        version: int,
+        *,
+        label: str | None = None,
+        answer: str | None = None,
+        wrong_only: bool = False,
+        held_out_only: bool = True,
+    ) -> Iterator[PhotoResult]:
+        """A version's answers photo by photo, the surest first, asked for page by page.
+
+        Each is of networks that were not trained on the photo.
+
+        Args:
+            version: Its number.
+            label: Only photos of a class, by its name then.
+            answer: Only those answered with a class.
+            wrong_only: Only wrong answers.
+            held_out_only: Only photos that the figures were measured on.
+
+        Raises:
+            errors.UnknownName: There is no such version or class.
+        """
+        query = {"photos": "held_out" if held_out_only else "all"}
+        query |= {"wrong": "true"} if wrong_only else {}
+        query |= {"label": label} if label is not None else {}
+        query |= {"answer": answer} if answer is not None else {}
+        for page in self._pages(f"/versions/{version}/photos", query):
+            yield from records.read_all(PhotoResult, page["photos"])
+
+    def label_issues(self, version: int) -> Iterator[LabelIssue]:
+        """Photos whose label of today may be wrong, the likeliest first, asked for page by page.
+
+        Raises:
+            errors.UnknownName: There is no such version.
+        """
+        for page in self._pages(f"/versions/{version}/label-issues", {}):
+            yield from records.read_all(LabelIssue, page["issues"])
 
     def publish(self, version: int | None) -> tuple[Version, ...]:
         """Publish a version: from now on it answers under the project's key.

@@ -217,6 +217,133 @@ class Decision:
 
 
 @dataclass(frozen=True)
+class InboxPhoto:
+    """A photo that waits for a person's decision.
+
+    Args:
+        id: Its number in the inbox.
+        digest: SHA-256 of its file.
+        name: What its file was called.
+        verdict: What was answered when it came: ``committee``, ``label``, ``prob``, ``status``.
+        at_s: When it was kept, in seconds since 1970.
+    """
+
+    id: int
+    digest: str
+    name: str
+    verdict: Mapping[str, Any] = field(repr=False)
+    at_s: float
+
+
+@dataclass(frozen=True)
+class Moved:
+    """Photos of the inbox that were moved to a project.
+
+    Args:
+        ids: Their numbers in the inbox.
+        skipped: Numbers of those that somebody else dealt with before.
+        photos: As the project has them.
+        project: Its key.
+        batch: The batch of decisions; 0 if none got a class.
+    """
+
+    ids: tuple[int, ...]
+    skipped: tuple[int, ...]
+    photos: tuple[Photo, ...]
+    project: str
+    batch: int
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "photos", read_all(Photo, self.photos))
+
+
+@dataclass(frozen=True)
+class ClassAnswer:
+    """A class that was answered for a photo.
+
+    Args:
+        label: Its name.
+        prob: Its probability, in [0, 1].
+    """
+
+    label: str
+    prob: float
+
+
+@dataclass(frozen=True)
+class PhotoResult:
+    """What a version answers for a photo that it was not trained on.
+
+    Args:
+        digest: SHA-256 of its file.
+        name: What its file was called.
+        held_out: Whether the figures were measured on it.
+        labels: Its classes when the version was trained.
+        answers: The answer; of a multi-label version, all classes that are to hold.
+        photo: As it is in the project now; ``None`` if it was removed.
+    """
+
+    digest: str
+    name: str
+    held_out: bool
+    labels: tuple[str, ...]
+    answers: tuple[ClassAnswer, ...]
+    photo: Photo | None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "answers", read_all(ClassAnswer, self.answers))
+        if self.photo is not None:
+            object.__setattr__(self, "photo", read(Photo, self.photo))
+
+
+@dataclass(frozen=True)
+class LabelIssue:
+    """A photo whose label may be wrong.
+
+    Args:
+        result: The photo.
+        class_id: The class that it probably belongs to; of a multi-label version, the doubted one.
+        class_name: The name of that class now.
+        given: Of a multi-label version: whether the photo has that class, which is probably wrong;
+            otherwise it probably lacks it.
+        likely: Whether the probability reaches what is usual for that class.
+    """
+
+    result: PhotoResult
+    class_id: int
+    class_name: str
+    given: bool
+    likely: bool
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "result", read(PhotoResult, self.result))
+
+
+@dataclass(frozen=True)
+class Result:
+    """The evaluation of a version, beside the project as it is now.
+
+    Args:
+        version: Its number.
+        classes: In the order of the outputs.
+        multilabel: Whether it answers any number of classes for a photo.
+        metrics: As the training measured them on held-out photos: ``images``, ``committee``,
+            ``members``, ``per_class``, ``confusion`` ...; empty if there were none.
+        label_issues: How many labels may be wrong; ``None`` if its answers were not kept.
+        changes: How many photos were labelled anew, added or removed since.
+        advice: Which class more photos would help most, if known.
+    """
+
+    version: int
+    classes: tuple[str, ...]
+    multilabel: bool
+    metrics: Mapping[str, Any] = field(repr=False)
+    label_issues: int | None
+    changes: int
+    advice: str | None
+
+
+@dataclass(frozen=True)
 class JobState:
     """A training as it was when it was asked for.
 

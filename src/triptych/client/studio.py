@@ -11,6 +11,7 @@ from typing import Any
 
 from triptych import errors
 from triptych.client import records
+from triptych.client.inbox import Inbox
 from triptych.client.multipart import File
 from triptych.client.multipart import Form
 from triptych.client.project import PHOTOS_AT_ONCE
@@ -63,6 +64,7 @@ class Studio:
             ca_file=Path(ca_file) if ca_file else None,
         )
         self.projects = Projects(self._transport)
+        self.inbox = Inbox(self._transport)
 
     def __enter__(self) -> Studio:
         return self

@@ -173,7 +173,7 @@ def create_app(
     app.register_blueprint(single_sign_on.blueprint)
     openapi.register(
         app,
-        *([api.blueprint, project_api.blueprint] if teaching else [api.blueprint]),
+        *([api.blueprint, *project_api.blueprints] if teaching else [api.blueprint]),
         keyless=not (settings.api_key or settings.sso_issuer or Keys(settings.home).exist),
     )
     for protocol in protocols.blueprints:

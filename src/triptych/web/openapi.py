@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -20,11 +21,12 @@ Handler = TypeVar("Handler", bound=Callable[..., Any])
 
 # The studio's address in samples; readers insert their own.
 SAMPLE_BASE = "http://127.0.0.1:5000"
+OF_PROJECTS = re.compile("/api/v1/(projects|inbox)")
 PATH, KEY = "openapi.json", "openapi"
 ABOUT = (
     "Show one photo or many to a committee of networks and get one verdict for each. "
     "A probability is a number from 0 to 1. Below /api/v1/projects, photos are brought and "
-    "labelled, and committees are trained and published."
+    "labelled, and committees are trained, judged and published."
 )
 # The key can be sent in either header.
 SECURITY = {
@@ -118,8 +120,8 @@ def _build(blueprints: Sequence[flask.Blueprint], prefix: str, *, keyless: bool)
     for blueprint in blueprints:
         api.register_blueprint(blueprint)
     document: dict[str, Any] = api.spec.to_dict()
-    # The addresses below projects last, and those of one thing beside each other.
-    ordered = sorted(document["paths"], key=lambda path: path if "/projects" in path else "")
+    # The addresses of projects and their inbox last, and those of one thing beside each other.
+    ordered = sorted(document["paths"], key=lambda path: path if OF_PROJECTS.match(path) else "")
     document["paths"] = {path: document["paths"][path] for path in ordered}
     return document
 

@@ -19,7 +19,7 @@ from triptych.web import context
 
 PERIOD_S = 60.0
 # A page has a hundred of these, and each is cheap.
-FREE = (*access.STATIC, "studio.thumb", "project_api.preview")
+FREE = (*access.STATIC, "studio.thumb", "inbox_api.preview", "project_api.preview")
 # Limit of tracked clients; the least recent are dropped.
 CLIENTS = 10_000
 

@@ -25,6 +25,7 @@ from triptych.utils.text import text
 
 # More than a person will review. Clients of a public server must not fill its disk.
 MOST = 2000
+_COLUMNS = "id, digest, name, verdict, at_s"
 
 
 class Inbox:
@@ -67,17 +68,37 @@ class Inbox:
             query = "SELECT count(*) FROM kept WHERE done_s IS NULL"
             return int(db.execute(query).fetchone()[0])
 
-    def inbox(self, offset: int = 0, limit: int = 100) -> list[InboxPhoto]:
-        """Photos in the inbox, newest first."""
+    def inbox(
+        self, offset: int = 0, limit: int = 100, *, before: int | None = None
+    ) -> list[InboxPhoto]:
+        """Photos in the inbox, newest first.
+
+        Args:
+            offset: How many to skip.
+            limit: How many at most; -1 for all.
+            before: Only those with a lower number. Unlike an offset, it skips none when photos are
+                added or settled meanwhile.
+        """
         query = (
-            "SELECT id, digest, name, verdict, at_s FROM kept WHERE done_s IS NULL "
-            "ORDER BY id DESC LIMIT ? OFFSET ?"
+            f"SELECT {_COLUMNS} FROM kept WHERE done_s IS NULL "
+            "AND (:before IS NULL OR id < :before) "
+            "ORDER BY id DESC LIMIT :limit OFFSET :offset"
         )
+        values = {"before": before, "limit": limit, "offset": offset}
         with self.database.reading() as db:
-            return [
-                InboxPhoto(number, digest.hex(), name, json.loads(verdict), at_s)
-                for number, digest, name, verdict, at_s in db.execute(query, (limit, offset))
-            ]
+            return [_photo(row) for row in db.execute(query, values)]
+
+    def in_inbox(self, number: int) -> InboxPhoto:
+        """A photo in the inbox, by its number.
+
+        Raises:
+            errors.UnknownName: There is none of that number.
+        """
+        query = f"SELECT {_COLUMNS} FROM kept WHERE done_s IS NULL AND id = ?"
+        with self.database.reading() as db:
+            if (row := db.execute(query, (number,)).fetchone()) is None:
+                raise _unknown(number)
+        return _photo(row)
 
     def settle(
         self,
@@ -171,6 +192,11 @@ class Inbox:
                 query = "SELECT 1 FROM kept WHERE digest = ? AND done_s IS NULL"
                 if db.execute(query, (digest,)).fetchone() is None:
                     db.execute("UPDATE kept SET done_s = NULL WHERE id = ?", (number,))
+
+
+def _photo(row: tuple[int, bytes, str, str, float]) -> InboxPhoto:
+    number, digest, name, verdict, at_s = row
+    return InboxPhoto(number, digest.hex(), name, json.loads(verdict), at_s)
 
 
 def _finish(db: sqlite3.Connection, number: int, *, photo: int | None) -> None:

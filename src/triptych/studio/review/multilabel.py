@@ -117,12 +117,18 @@ class MultilabelReview(Review):
         ]
 
     def cell(
-        self, label: str | None, answer: str | None, *, held_out_only: bool = True
+        self,
+        label: str | None,
+        answer: str | None,
+        *,
+        held_out_only: bool = True,
+        wrong_only: bool = False,
     ) -> list[ReviewedPhoto]:
         """Photos with a class, those answered with a class, or both; the surest answers first."""
         if self.predictions is None:
             return []
         mask = self.predictions.held_out | (not held_out_only)
+        mask = mask & ((self.targets != self.holds).any(axis=1) | (not wrong_only))
         column = None
         for name, of_photos in ((label, self.targets), (answer, self.holds)):
             if name is not None:
@@ -196,16 +202,18 @@ class MultilabelReview(Review):
             row, digest = self.predictions.probs[position], self.digests[position]
             photo = self.photos.get(digest)
             order = [index for index in np.argsort(-row) if self.holds[position, index]]
-            label = ", ".join(self.labels[n] for n in np.flatnonzero(self.targets[position]))
+            labels = tuple(self.labels[n] for n in np.flatnonzero(self.targets[position]))
             photos.append(
                 ReviewedPhoto(
                     digest=digest,
                     name=photo.name if photo else str(self.predictions.sources[position]),
-                    label=label or text("none of the classes"),
+                    label=", ".join(labels) or text("none of the classes"),
                     answer=", ".join(self.labels[n] for n in order) or text("none of the classes"),
                     prob=float(row.max()),
                     photo=photo,
                     answers=tuple((self.labels[n], float(row[n])) for n in order),
+                    labels=labels,
+                    held_out=bool(self.predictions.held_out[position]),
                 )
             )
         return photos

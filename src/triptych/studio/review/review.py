@@ -37,6 +37,8 @@ class ReviewedPhoto:
         photo: The photo in the project today; ``None`` if it is no longer there.
         answers: Of a multi-label version, all answered classes with their probabilities; ``None``
             of others.
+        labels: All its classes when the committee was trained.
+        held_out: Whether it was held out to measure with.
     """
 
     digest: str
@@ -46,6 +48,8 @@ class ReviewedPhoto:
     prob: float
     photo: projects.ProjectPhoto | None
     answers: tuple[tuple[str, float], ...] | None = None
+    labels: tuple[str, ...] = ()
+    held_out: bool = False
 
     @property
     def several(self) -> bool:
@@ -135,7 +139,12 @@ class Review:
         return [frozenset([ids[index]]) for index in best]
 
     def cell(
-        self, label: str | None, answer: str | None, *, held_out_only: bool = True
+        self,
+        label: str | None,
+        answer: str | None,
+        *,
+        held_out_only: bool = True,
+        wrong_only: bool = False,
     ) -> list[ReviewedPhoto]:
         """The photos behind a cell of the confusion matrix, the most confident predictions first.
 
@@ -144,6 +153,7 @@ class Review:
             answer: The predicted class; ``None`` for any.
             held_out_only: Whether to include only held-out photos, or also training photos, each
                 predicted out of fold.
+            wrong_only: Whether to include only photos that were predicted wrongly.
 
         Raises:
             errors.UnknownName: The version has no such class.
@@ -152,6 +162,7 @@ class Review:
             return []
         predicted = self.predictions.probs.argmax(axis=1)
         mask = self.predictions.held_out | (not held_out_only)
+        mask = mask & ((predicted != self.predictions.targets) | (not wrong_only))
         for name, indices in ((label, self.predictions.targets), (answer, predicted)):
             if name is not None:
                 mask = mask & (indices == self._index(name))
@@ -210,14 +221,17 @@ class Review:
         for position in positions:
             row, digest = self.predictions.probs[position], self.digests[position]
             photo = self.photos.get(digest)
+            label = self.labels[int(self.predictions.targets[position])]
             photos.append(
                 ReviewedPhoto(
                     digest=digest,
                     name=photo.name if photo else str(self.predictions.sources[position]),
-                    label=self.labels[int(self.predictions.targets[position])],
+                    label=label,
                     answer=self.labels[int(row.argmax())],
                     prob=float(row.max()),
                     photo=photo,
+                    labels=(label,),
+                    held_out=bool(self.predictions.held_out[position]),
                 )
             )
         return photos

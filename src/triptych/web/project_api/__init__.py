@@ -7,19 +7,35 @@ Each route does what a page does, by the same functions, and answers in JSON.
     projects    projects and their classes
     photos      photos: bringing, listing, reading, erasing; findings
     decisions   their classes: deciding, undoing, the history
+    inbox       photos that wait for a decision, of all projects
     jobs        training: start, stop, resume, state
     events      the progress of a job as server-sent events
     versions    what was trained: list, publish, remove, download, export
+    results     how good a version is: figures, its answers, label issues
 """
 
 from __future__ import annotations
 
 from triptych.web.project_api import decisions
+from triptych.web.project_api import inbox
 from triptych.web.project_api import jobs
 from triptych.web.project_api import photos
 from triptych.web.project_api import projects
+from triptych.web.project_api import results
 from triptych.web.project_api import versions
 from triptych.web.project_api.blueprint import blueprint
 
+blueprints = (blueprint, inbox.blueprint)
+
 # Importing these adds their routes to the blueprint.
-__all__ = ["blueprint", "decisions", "jobs", "photos", "projects", "versions"]
+__all__ = [
+    "blueprint",
+    "blueprints",
+    "decisions",
+    "inbox",
+    "jobs",
+    "photos",
+    "projects",
+    "results",
+    "versions",
+]

@@ -17,9 +17,8 @@ from triptych.web import body as web_body
 from triptych.web import request_schemas
 from triptych.web import uploads
 
-blueprint: flask.Blueprint = flask_smorest.Blueprint(
-    "project_api", __name__, url_prefix="/api/v1/projects"
-)
+PREFIX = "/api/v1/projects"
+blueprint: flask.Blueprint = flask_smorest.Blueprint("project_api", __name__, url_prefix=PREFIX)
 
 # Enough for the decision about five thousand photos, with what is expected of each.
 MOST_BYTES = 2 << 20
@@ -52,13 +51,20 @@ SAMPLE_DIGEST = hashlib.sha256(b"bee").hexdigest()
 KEY = in_path("key", "The project's key, which is also the name of its committee.", "garden")
 
 
-def curl(address: str, body: Mapping[str, Any] | None = None, *, method: str = "POST") -> str:
+def curl(
+    address: str,
+    body: Mapping[str, Any] | None = None,
+    *,
+    method: str = "POST",
+    below: str = PREFIX,
+) -> str:
     """A sample command that sends a change.
 
     Args:
-        address: What follows ``/api/v1/projects``.
+        address: What follows ``below``.
         body: What is sent in JSON, if anything.
         method: Of HTTP.
+        below: The first part of the address.
     """
     words = ["curl"]
     if body is None or method != "POST":
@@ -66,7 +72,7 @@ def curl(address: str, body: Mapping[str, Any] | None = None, *, method: str = "
     if body is not None:
         text = json.dumps(body, allow_nan=False)
         words.append(f"-H 'Content-Type: application/json' -d '{text}'")
-    return " ".join([*words, f"{{base}}/api/v1/projects{address}"])
+    return " ".join([*words, f"{{base}}{below}{address}"])
 
 
 def json_body(form: type[marshmallow.Schema]) -> dict[str, Any]:

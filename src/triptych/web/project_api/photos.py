@@ -197,10 +197,15 @@ def file(key: str, digest: str) -> flask.Response:
         return here.projects.photo(key, digest), here.projects.read(digest)
 
     photo, data = here.do(read)
+    return as_file(photo.name, data)
+
+
+def as_file(name: str, data: bytes) -> flask.Response:
+    """The response with the file of a photo."""
     kind = formats.BY_NAME.get(signatures.identify(data).name)
     response = photo_pages.picture(data, kind.mime_type if kind else "application/octet-stream")
     # What a browser is led to is saved, not shown: strangers may have sent it.
-    response.headers.set("Content-Disposition", "attachment", filename=photo.name)
+    response.headers.set("Content-Disposition", "attachment", filename=name)
     return response
 
 

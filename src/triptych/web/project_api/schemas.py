@@ -23,6 +23,7 @@ MOVE, ADD, REMOVE = "move", "add", "remove"
 EXCLUDE, INCLUDE, CONFIRM = "exclude", "include", "confirm"
 ACTIONS = (MOVE, ADD, REMOVE, EXCLUDE, INCLUDE, CONFIRM)
 ANY = "any"
+HELD_OUT, ALL_PHOTOS = "held_out", "all"
 
 DIGEST = "SHA-256 of the photo's file, in 64 hexadecimal digits"
 
@@ -225,6 +226,94 @@ class DecisionForm(Exact):
             expected="an object of digests, each with class_id, class_ids or excluded",
         ),
     )
+
+
+class InboxFilter(Exact):
+    """Which photos of the inbox to list."""
+
+    before = _count(
+        "Only photos with a lower number: those on the next page. By default the newest.",
+        least=1,
+        most=LARGEST,
+    )
+    limit = _count("How many at most. By default 100.", least=1, most=MOST_LISTED)
+
+
+class InboxIds(Exact):
+    """Photos of the inbox."""
+
+    ids = fields.List(
+        IntegralNumber(strict=True, validate=validate.Range(1, LARGEST)),
+        required=True,
+        validate=validate.Length(1, MOST_PHOTOS),
+        metadata=about(
+            "Their numbers in the inbox.", expected=f"a list of 1 to {MOST_PHOTOS} whole numbers"
+        ),
+    )
+
+
+class InboxMove(InboxIds):
+    """Photos of the inbox that are to be in a project."""
+
+    project = fields.String(
+        required=True,
+        metadata=about("The project's key.", expected="a key such as 'garden'", example="garden"),
+    )
+    class_id = _number(
+        "The number of their class; by default none, so that they wait in the project.",
+        allow_none=True,
+    )
+    class_ids = fields.List(
+        IntegralNumber(strict=True, validate=validate.Range(1, LARGEST)),
+        metadata=about(
+            "In a multi-label project, instead of class_id: all their classes; none if no class "
+            "applies.",
+            expected="a list of numbers of classes",
+        ),
+    )
+
+
+class InboxReturn(InboxIds):
+    """Photos that are to be in the inbox again."""
+
+    project = fields.String(
+        metadata=about("The project that they were moved to.", expected="a key such as 'garden'")
+    )
+    batch = _number("The batch that moved them, which is undone.")
+
+
+class ResultFilter(Exact):
+    """Which photos of a version's evaluation to list."""
+
+    label = fields.String(
+        metadata=about("Only those with a class, by its name then.", expected="a name")
+    )
+    answer = fields.String(
+        metadata=about("Only those answered with a class.", expected="the name of a class")
+    )
+    wrong = fields.String(
+        validate=validate.OneOf(("false", "true")),
+        metadata=about(
+            "Whether to list only wrong answers. By default false.", expected="true or false"
+        ),
+    )
+    photos = fields.String(
+        validate=validate.OneOf((HELD_OUT, ALL_PHOTOS)),
+        metadata=about(
+            "held_out: those that the figures were measured on; all: also those it was trained on, "
+            "each answered by networks that were not trained on it. By default held_out.",
+            expected=f"one of: {HELD_OUT}, {ALL_PHOTOS}",
+        ),
+    )
+    offset = _count("How many to skip. By default 0.", least=0, most=LARGEST)
+    limit = _count("How many at most. By default 100.", least=1, most=MOST_LISTED)
+
+
+class IssueFilter(Exact):
+    """Which label issues to list."""
+
+    offset = _count("How many to skip. By default 0.", least=0, most=LARGEST)
+    limit = _count("How many at most. By default 100.", least=1, most=MOST_LISTED)
 
 
 class UndoForm(Exact):
@@ -469,6 +558,144 @@ class Conflict(Answer):
     error = fields.Nested(Problem)
     photos = fields.List(
         fields.Nested(ProjectPhoto), metadata={"sometimes": True, **about("As they are now.")}
+    )
+
+
+class InboxPhoto(Answer):
+    """A photo that waits for a person's decision."""
+
+    id = fields.Integer(metadata=about("Its number in the inbox."))
+    digest = fields.String(metadata=about(f"{DIGEST}."))
+    name = fields.String(metadata=about("What its file was called.", example="bee.jpg"))
+    verdict = fields.Dict(
+        keys=fields.String(),
+        metadata=about("What was answered when it came: committee, label, prob, status, top."),
+    )
+    at_s = fields.Float(metadata=about("When it was kept, in seconds since 1970."))
+
+
+class InboxPhotos(Answer):
+    """Photos of the inbox, the newest first."""
+
+    photos = fields.List(fields.Nested(InboxPhoto))
+    waiting = fields.Integer(metadata=about("How many wait in all."))
+    next = fields.Integer(
+        allow_none=True, metadata=about("Give it as `before` for the next page; null: no more.")
+    )
+
+
+class Moved(Answer):
+    """Photos of the inbox that were moved to a project."""
+
+    batch = fields.Integer(
+        metadata=about("The batch of decisions that was recorded; 0 if none got a class.")
+    )
+    ids = fields.List(fields.Integer(), metadata=about("Those that were moved."))
+    skipped = fields.List(
+        fields.Integer(),
+        metadata=about("Those that do not wait: somebody else dealt with them before."),
+    )
+    photos = fields.List(fields.Nested(ProjectPhoto), metadata=about("As the project has them."))
+
+
+class Waiting(Answer):
+    """The inbox after a change."""
+
+    waiting = fields.Integer(metadata=about("How many photos wait."))
+
+
+class ClassAnswer(Answer):
+    """A class that was answered for a photo."""
+
+    label = fields.String(metadata=about("Its name in that version."))
+    prob = fields.Float(metadata=about("From 0 to 1."))
+
+
+class PhotoResult(Answer):
+    """What a version answers for a photo that it was not trained on."""
+
+    digest = fields.String(metadata=about(f"{DIGEST}."))
+    name = fields.String(metadata=about("What its file was called."))
+    held_out = fields.Boolean(
+        metadata=about("Whether the figures were measured on it; else it is of the training.")
+    )
+    labels = fields.List(
+        fields.String(), metadata=about("Its classes when the version was trained.")
+    )
+    answers = fields.List(
+        fields.Nested(ClassAnswer),
+        metadata=about("The answer; in a multi-label version, all classes that are to hold."),
+    )
+    photo = fields.Nested(
+        ProjectPhoto,
+        allow_none=True,
+        metadata=about("As it is in the project now; null if it was removed."),
+    )
+
+
+class PhotoResults(Answer):
+    """Photos with a version's answers, those with the highest probability first."""
+
+    photos = fields.List(fields.Nested(PhotoResult))
+    total = fields.Integer(metadata=about("How many there are in all."))
+    next = fields.Integer(
+        allow_none=True, metadata=about("The offset of the next page; null if this is the last.")
+    )
+
+
+class LabelIssue(Answer):
+    """A photo whose label may be wrong."""
+
+    result = fields.Nested(PhotoResult)
+    class_id = fields.Integer(
+        metadata=about("The class that it probably belongs to; multi-label: the doubted class.")
+    )
+    class_name = fields.String(metadata=about("The name of that class now."))
+    given = fields.Boolean(
+        metadata=about(
+            "In a multi-label version: whether the photo has that class, which is probably wrong; "
+            "otherwise it probably lacks it."
+        )
+    )
+    likely = fields.Boolean(
+        metadata=about("Whether the probability reaches what is usual for that class.")
+    )
+
+
+class LabelIssues(Answer):
+    """Photos whose label of today may be wrong, the likeliest first."""
+
+    issues = fields.List(fields.Nested(LabelIssue))
+    total = fields.Integer(metadata=about("How many there are in all."))
+    next = fields.Integer(
+        allow_none=True, metadata=about("The offset of the next page; null if this is the last.")
+    )
+
+
+class Result(Answer):
+    """The evaluation of a version, beside the project as it is now."""
+
+    version = fields.Integer(metadata=about("Its number."))
+    classes = fields.List(fields.String(), metadata=about("In the order of the outputs."))
+    multilabel = fields.Boolean(
+        metadata=about("Whether it answers any number of classes for a photo.")
+    )
+    metrics = fields.Dict(
+        keys=fields.String(),
+        metadata=about(
+            "As the training measured them on held-out photos: images, committee, members, "
+            "per_class, confusion, reliability, learning_curve; empty if there were none."
+        ),
+    )
+    label_issues = fields.Integer(
+        allow_none=True,
+        metadata=about("How many labels may be wrong; null if its answers were not kept."),
+    )
+    changes = fields.Integer(
+        metadata=about("How many photos were labelled anew, added or removed since.")
+    )
+    advice = fields.String(
+        allow_none=True, metadata=about("Which class more photos would help most, if known.")
     )
 
 
