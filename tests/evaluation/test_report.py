@@ -268,6 +268,12 @@ def test_few_classes_are_named_and_numbered_in_the_matrix() -> None:
     assert "class ↓ answer → ash beech ash 10 8 2 beech 10 1 9" in text
 
 
+def test_columns_of_the_matrix_have_the_numbers_of_their_rows() -> None:
+    text = page(labels=("ash", "beech", "elm", "oak"), photos=8, wrong=1).text
+    assert text.index("Most often confused") < text.index("class ↓ answer →")
+    assert "class ↓ answer → 1 ash 2 beech 3 elm 4 oak 1 ash 2 " in text
+
+
 # ------------------------------------------------------------------ manners
 
 
