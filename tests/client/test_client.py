@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.server
 import json
 import threading
 import zipfile
+from collections.abc import Callable
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,12 +20,14 @@ from hypothesis import strategies as st
 from werkzeug.datastructures import MultiDict
 from werkzeug.wrappers import Request
 
+from support import bundles as small
 from support import studios
 from support import trained_project
 from support.images import picture
 from support.images import shape_image
 from support.images import squares
 from triptych import errors
+from triptych.client import Export
 from triptych.client import Job
 from triptych.client import Project
 from triptych.client import Studio
@@ -56,6 +60,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path
     key = trained_project.create(projects)
     for _ in range(3):
         trained_project.train(projects, key)
+    projects.make("Tiny")
+    small.write_runnable(home)
     with studios.bundle_studio(home, api_key=KEY, max_request_images=8) as address:
         yield address, home
 
@@ -275,6 +281,64 @@ def test_the_inbox_is_emptied(
     studio.inbox.dismiss([back])
 
 
+@pytest.mark.slow
+def test_a_version_is_exported_and_made_smaller(studio: Studio, tmp_path: Path) -> None:
+    tiny, target = studio.projects.find("tiny"), tmp_path / "tiny.zip"
+    stopped = tiny.export(1, "openvino")
+    with pytest.raises(errors.Busy, match="one runs at a time"):
+        tiny.export(1, "onnx")
+    stopped.stop()
+    with pytest.raises(errors.Stopped):
+        stopped.save(target)
+    assert (list(tmp_path.iterdir()), tiny.exports()) == ([], ())
+    said: list[str] = []
+    counts: list[tuple[int, int]] = []
+    export = _once_free(lambda: tiny.export(1, "openvino"))
+    export.save(target, say=said.append, progress=lambda *each: counts.append(each))
+    (file,) = tiny.exports()
+    assert counts[-1] == (file.size_bytes, file.size_bytes) == (target.stat().st_size,) * 2
+    assert zipfile.ZipFile(target).testzip() is None
+    with pytest.raises(errors.RemoteError, match="does not know of this work any more"):
+        stopped.state()
+    tiny.remove_export(file.name)
+    with pytest.raises(errors.UnknownName):
+        tiny.download_export(file.name, target)
+    assert zipfile.ZipFile(target).testzip() is None  # what was there stays
+    for kind in ("gif", "openvino"):
+        with pytest.raises(errors.UnknownName):
+            tiny.export(1 if kind == "gif" else 9, kind)
+    with pytest.raises(errors.RemoteError, match="photo") as caught:
+        tiny.make_int8(1).wait(said.append)  # the project has no photos
+    assert caught.value.code == "failed"
+    assert tiny.int8_versions() == ()
+    with zipfile.ZipFile(tmp_path / "none.zip", "w") as archive:
+        archive.writestr("notes.txt", "text")
+    with pytest.raises(errors.RemoteError, match="no photos in the zip"):
+        tiny.make_int8(1, tmp_path / "none.zip").wait()
+
+
+def _once_free(start: Callable[[], Export]) -> Export:
+    """What is started when the process that was stopped before has ended."""
+    while True:
+        with contextlib.suppress(errors.Busy):
+            return start()
+
+
+def test_a_download_that_breaks_off_leaves_what_was_there(
+    stub: tuple[type[_Stub], str], tmp_path: Path
+) -> None:
+    kind, address = stub
+    kind.missing_bytes = 7
+    with Studio(address, retries=0) as studio:
+        garden = Project(studio._transport, "garden")
+        for target in (tmp_path / "new.zip", tmp_path / "old.zip"):
+            (tmp_path / "old.zip").write_bytes(b"whole")
+            with pytest.raises(errors.RemoteError, match="cannot be reached"):
+                garden.download(1, target)
+    assert [path.name for path in tmp_path.iterdir()] == ["old.zip"]
+    assert (tmp_path / "old.zip").read_bytes() == b"whole"
+
+
 def test_photos_are_classified(studio: Studio, tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(squares())
@@ -354,6 +418,7 @@ class _Stub(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     plan: list[int]
     bodies: list[bytes]
+    missing_bytes = 0
 
     def do_GET(self) -> None:
         self.bodies.append(self.rfile.read(int(self.headers.get("Content-Length", 0))))
@@ -368,9 +433,10 @@ class _Stub(http.server.BaseHTTPRequestHandler):
             self.send_header("Retry-After", "7")
         if status == 302:
             self.send_header("Location", "http://198.51.100.7/")
-        self.send_header("Content-Length", str(len(data)))
+        self.send_header("Content-Length", str(len(data) + self.missing_bytes))
         self.end_headers()
         self.wfile.write(data)
+        self.close_connection = bool(self.missing_bytes)
 
     do_POST = do_GET  # noqa: N815 - the library's name
 

@@ -52,15 +52,15 @@ ENDPOINTS = {
         project_api.add_class project_api.add_photos project_api.bundle_file
         project_api.change_project project_api.decide project_api.erase_photos
         project_api.export_file project_api.exports project_api.file project_api.findings
-        project_api.history
-        project_api.job_events project_api.jobs project_api.label_issues
-        project_api.make_project project_api.one_job
+        project_api.history project_api.int8 project_api.job_events project_api.jobs
+        project_api.label_issues project_api.make_project project_api.one_job
         project_api.one_photo project_api.one_project project_api.photos project_api.preview
         project_api.projects project_api.publish
         project_api.remove_class project_api.remove_export project_api.rename_class
         project_api.result project_api.result_photos project_api.resume_job
-        project_api.start_export project_api.start_job
-        project_api.stop_export project_api.stop_job project_api.undo project_api.versions
+        project_api.start_export project_api.start_int8 project_api.start_job
+        project_api.stop_export project_api.stop_int8 project_api.stop_job project_api.undo
+        project_api.versions
         studio.add studio.add_class studio.erase studio.full
         studio.job studio.make studio.photos studio.projects studio.remove_class studio.rename
         studio.set_kind

@@ -98,6 +98,7 @@ def known(case: Any) -> dict[str, Any]:
 def _closed() -> Iterator[None]:
     yield
     studio.exports.close()
+    studio.quantizing.close()
     home.cleanup()
 
 

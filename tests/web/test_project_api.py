@@ -489,6 +489,7 @@ def test_an_unknown_project_is_404_everywhere(client: FlaskClient, studio: Any) 
         "decisions": {"digests": [NOTHING], "action": "exclude"},
         "erase": {"digests": [NOTHING]},
         "exports": {"version": 1, "format": "onnx"},
+        "int8": {"version": 1},
         "publish": {"version": 1},
     }
     checked = 0

@@ -15,6 +15,7 @@
     project    `Project`: photos, classes, decisions, versions
     inbox      `Inbox`: photos that wait for a decision
     jobs       `Job`: the events of a training, and its end
+    tasks      `Export` and `Int8`: work on a version, and its end
     records    what a studio answers, as frozen records
     transport  requests, retried where that is safe; errors as in `triptych.errors`
     multipart  forms with files, which are streamed
@@ -30,6 +31,7 @@ from triptych.client.project import Project
 from triptych.client.records import Class
 from triptych.client.records import Decided
 from triptych.client.records import Decision
+from triptych.client.records import ExportFile
 from triptych.client.records import Finding
 from triptych.client.records import InboxPhoto
 from triptych.client.records import JobState
@@ -40,18 +42,24 @@ from triptych.client.records import PhotoResult
 from triptych.client.records import ProjectFacts
 from triptych.client.records import Refused
 from triptych.client.records import Result
+from triptych.client.records import TaskState
 from triptych.client.records import Uploaded
 from triptych.client.records import Version
 from triptych.client.studio import Projects
 from triptych.client.studio import Studio
+from triptych.client.tasks import Export
+from triptych.client.tasks import Int8
 
 __all__ = [
     "Class",
     "Decided",
     "Decision",
+    "Export",
+    "ExportFile",
     "Finding",
     "Inbox",
     "InboxPhoto",
+    "Int8",
     "Job",
     "JobState",
     "LabelIssue",
@@ -64,6 +72,7 @@ __all__ = [
     "Refused",
     "Result",
     "Studio",
+    "TaskState",
     "Uploaded",
     "Version",
 ]

@@ -21,6 +21,7 @@ from triptych.client.multipart import Form
 from triptych.client.records import Class
 from triptych.client.records import Decided
 from triptych.client.records import Decision
+from triptych.client.records import ExportFile
 from triptych.client.records import Finding
 from triptych.client.records import JobState
 from triptych.client.records import LabelIssue
@@ -31,6 +32,8 @@ from triptych.client.records import Refused
 from triptych.client.records import Result
 from triptych.client.records import Uploaded
 from triptych.client.records import Version
+from triptych.client.tasks import Export
+from triptych.client.tasks import Int8
 from triptych.client.transport import TOO_LARGE
 from triptych.client.transport import Transport
 from triptych.client.transport import in_parts
@@ -409,14 +412,98 @@ class Project:
         """
         self._transport.change("DELETE", f"{self._path}/versions/{version}")
 
-    def download(self, version: int, target: str | Path) -> None:
-        """Save a version as one file, for ``triptych bundles import``.
+    def download(
+        self,
+        version: int,
+        target: str | Path,
+        *,
+        progress: Progress = lambda done, total: None,
+    ) -> None:
+        """Save a version as one file, for ``triptych bundles import``: whole or not at all.
 
         Args:
             version: Its number.
             target: The file, which is replaced if it is there.
+            progress: Called with the bytes that came, and those that are to come; 0 if unknown.
+
+        Raises:
+            errors.UnknownName: There is no such version.
+            errors.RemoteError: The connection was lost.
+            errors.SourceError: The file cannot be written.
         """
-        self._transport.download(f"{self._path}/versions/{version}/bundle.zip", Path(target))
+        path = f"{self._path}/versions/{version}/bundle.zip"
+        self._transport.download(path, Path(target), progress)
+
+    # ------------------------------------------------------------------ exports, int8
+
+    def export(self, version: int, format: str, *, precision: str = "f32") -> Export:
+        """Start to export a version, as one file with its classes, card and program.
+
+        Args:
+            version: Its number.
+            format: Such as ``"onnx"`` or ``"litert"``.
+            precision: ``"f32"``, or ``"int8"`` for its int8 networks.
+
+        Raises:
+            errors.UnknownName: There is no such version or format.
+            errors.SettingError: The studio lacks a package for it.
+            errors.Busy: The studio makes another export.
+        """
+        body = {"version": version, "format": format, "precision": precision}
+        started = self._transport.change("POST", f"{self._path}/exports", body)
+        return Export(self._transport, self._path, started["job"])
+
+    def exports(self) -> tuple[ExportFile, ...]:
+        """What was exported, the newest first."""
+        return records.read_all(ExportFile, self._transport.get(f"{self._path}/exports")["files"])
+
+    def download_export(
+        self, name: str, target: str | Path, *, progress: Progress = lambda done, total: None
+    ) -> None:
+        """Save an export, whole or not at all; see `download`.
+
+        Args:
+            name: Of the zip.
+            target: The file, which is replaced if it is there.
+            progress: See `download`.
+        """
+        path = f"{self._path}/exports/files/{name}"
+        self._transport.download(path, Path(target), progress)
+
+    def remove_export(self, name: str) -> None:
+        """Remove an export.
+
+        Raises:
+            errors.UnknownName: There is none of that name.
+        """
+        self._transport.change("DELETE", f"{self._path}/exports/files/{name}")
+
+    def make_int8(self, version: int, photos: str | Path | None = None) -> Int8:
+        """Start to make int8 networks for a version, with the photos of the project.
+
+        They are kept only if they answer nearly as before.
+
+        Args:
+            version: Its number.
+            photos: A zip of more photos like those to be classified.
+
+        Raises:
+            errors.UnknownName: There is no such version.
+            errors.SettingError: The studio lacks a package for it.
+            errors.Busy: The studio makes others.
+        """
+        path = f"{self._path}/int8"
+        if photos is None:
+            started = self._transport.change("POST", path, {"version": version})
+        else:
+            zipped = File(Path(photos).name, Path(photos))
+            form = Form([("version", str(version))], [("photos", zipped)])
+            started = self._transport.upload(path, form, repeats=False)
+        return Int8(self._transport, self._path, started["job"])
+
+    def int8_versions(self) -> tuple[int, ...]:
+        """Those versions that have int8 networks."""
+        return tuple(self._transport.get(f"{self._path}/int8")["versions"])
 
 
 def _versions(answer: Any) -> tuple[Version, ...]:

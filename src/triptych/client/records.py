@@ -386,6 +386,46 @@ class JobState:
 
 
 @dataclass(frozen=True)
+class TaskState:
+    """Work on a version as it was when it was asked for.
+
+    Args:
+        state: ``"running"``, ``"done"``, ``"stopped"`` or ``"failed"``.
+        under_way: Whether it runs.
+        title: What it is, for people.
+        said: What it does, what it made, or why it failed.
+        version: The version.
+        began_s: When it was started, in seconds since 1970.
+        file: The zip that an export made.
+    """
+
+    state: str
+    under_way: bool
+    title: str
+    said: str
+    version: int
+    began_s: float
+    file: str | None = None
+
+
+@dataclass(frozen=True)
+class ExportFile:
+    """An export that can be downloaded.
+
+    Args:
+        name: Of the zip.
+        size_bytes: Its size.
+        modified_s: When it was made, in seconds since 1970.
+        comparison: How far its answers are from those of the committee.
+    """
+
+    name: str
+    size_bytes: int
+    modified_s: float
+    comparison: str
+
+
+@dataclass(frozen=True)
 class Version:
     """A version of a project's committee.
 

@@ -25,6 +25,7 @@ from urllib.parse import urlsplit
 from triptych import errors
 from triptych.client import records
 from triptych.client.multipart import Form
+from triptych.typing import Progress
 from triptych.utils import extras
 from triptych.utils import files
 
@@ -143,8 +144,15 @@ class Transport:
         response = self._send("POST", path, query=query, body=form, repeats=repeats)
         return self._json(response, wanted)
 
-    def download(self, path: str, target: Path) -> None:
+    def download(
+        self, path: str, target: Path, progress: Progress = lambda done, total: None
+    ) -> None:
         """Save what is at an address, whole or not at all.
+
+        Args:
+            path: The address.
+            target: The file, which is replaced if it is there.
+            progress: Called with the bytes that came, and those that are to come; 0 if unknown.
 
         Raises:
             As `get`; and errors.SourceError: The file cannot be written.
@@ -153,9 +161,12 @@ class Transport:
             response = stack.enter_context(self.stream(path))
             try:
                 new = stack.enter_context(files.atomic_file(target))
+                length = response.headers.get("Content-Length", "")
+                total = int(length) if length.isascii() and length.isdecimal() else 0
                 with new.open("wb") as file:
                     for chunk in self._chunks(response):
                         file.write(chunk)
+                        progress(file.tell(), total)
             except OSError as error:
                 raise errors.SourceError(
                     f"{str(target)!r} cannot be written: {error.strerror}."

@@ -10,6 +10,7 @@ Each route does what a page does, by the same functions, and answers in JSON.
     inbox       photos that wait for a decision, of all projects
     jobs        training: start, stop, resume, state
     events      the progress of a job as server-sent events
+    int8        smaller networks for a version
     versions    what was trained: list, publish, remove, download, export
     results     how good a version is: figures, its answers, label issues
 """
@@ -18,6 +19,7 @@ from __future__ import annotations
 
 from triptych.web.project_api import decisions
 from triptych.web.project_api import inbox
+from triptych.web.project_api import int8
 from triptych.web.project_api import jobs
 from triptych.web.project_api import photos
 from triptych.web.project_api import projects
@@ -33,6 +35,7 @@ __all__ = [
     "blueprints",
     "decisions",
     "inbox",
+    "int8",
     "jobs",
     "photos",
     "projects",

@@ -400,6 +400,30 @@ class NewExport(Exact):
     )
 
 
+class NewInt8(Exact):
+    """Int8 networks to be made with the photos of the project."""
+
+    version = _number("The version that is to have them.", required=True)
+
+
+class NewInt8Form(Exact):
+    """Int8 networks to be made with more photos."""
+
+    version = fields.Integer(
+        required=True,
+        validate=validate.Range(1, LARGEST),
+        metadata=about("The version that is to have them.", expected="its number"),
+    )
+    photos = Upload(
+        required=True,
+        metadata=about(
+            "A zip of photos like those to be classified, used beside those of the project; best "
+            "with a folder for each class.",
+            expected="a file",
+        ),
+    )
+
+
 # ------------------------------------------------------------------ responses
 
 
@@ -811,8 +835,8 @@ class Versions(Answer):
     versions = fields.List(fields.Nested(Version))
 
 
-class ExportState(Answer):
-    """The latest export of a committee."""
+class Task(Answer):
+    """Work on a version of a committee."""
 
     state = fields.String(
         metadata=about("How it stands.", enum=["running", "done", "stopped", "failed"])
@@ -820,6 +844,28 @@ class ExportState(Answer):
     title = fields.String(metadata=about("What it is, for people."))
     said = fields.String(metadata=about("What it does, what it made, or why it failed."))
     under_way = fields.Boolean(metadata=about("Whether it runs."))
+    version = fields.Integer(metadata=about("The version."))
+    began_s = fields.Float(metadata=about("When it was started, in seconds since 1970."))
+
+
+class Int8(Answer):
+    """The int8 networks of a project's committee."""
+
+    job = fields.Nested(
+        Task,
+        allow_none=True,
+        metadata=about("The latest since the studio was started; null if there was none."),
+    )
+    versions = fields.List(
+        fields.Integer(), metadata=about("Those versions that have int8 networks.")
+    )
+
+
+class ExportState(Task):
+    """The latest export of a committee."""
+
+    format = fields.String(metadata=about("The format.", example="onnx"))
+    precision = fields.String(metadata=about("f32 or int8."))
     file = fields.String(allow_none=True, metadata=about("The zip that it made."))
 
 

@@ -153,13 +153,9 @@ def _exports(key: str) -> flask.Response:
     here.projects.find(key)
     job, files = here.exports.latest(key), here.do(lambda: here.exports.files(key))
     return flask.jsonify(
-        job=_state(export_pages.state(job)) if job else None,
+        job=export_pages.state(job) if job else None,
         files=[dataclasses.asdict(file) for file in files],
     )
-
-
-def _state(state: dict[str, Any]) -> dict[str, Any]:
-    return {name: state[name] for name in schemas.ExportState().fields}
 
 
 @blueprint.post("/<key>/exports")

@@ -77,6 +77,10 @@ def state(job: ExportJob) -> dict[str, Any]:
         "said": job.said,
         "under_way": job.is_under_way,
         "file": job.file if job.state == "done" else None,
+        "version": job.version,
+        "format": job.format,
+        "precision": job.precision,
+        "began_s": job.began_s,
     }
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import flask
+from werkzeug.datastructures import FileStorage
 from werkzeug.exceptions import BadRequest
 from werkzeug.wrappers import Response
 
@@ -45,7 +46,7 @@ def about(bundle: BundleVersions, project: Project | None) -> dict[str, Any]:
     versions = [one for one in bundle.versions if not one.damage]
     numbers = [one.number for one in versions]
     return {
-        "job": _state(job) if job else None,
+        "job": state(job) if job else None,
         "missing": _missing(),
         "numbers": here.do(lambda: numbers_with_int8(here.settings.home, bundle.name, numbers)),
         "versions": versions,
@@ -74,33 +75,52 @@ def _missing() -> str:
     return ""
 
 
-def _state(job: QuantizingJob) -> dict[str, Any]:
-    title = text("{state}: version {version}", state=TITLES[job.state], version=job.version)
-    return {"state": job.state, "title": title, "said": job.said, "under_way": job.is_under_way}
+def state(job: QuantizingJob) -> dict[str, Any]:
+    """The state of a job, for pages and programs."""
+    return {
+        "state": job.state,
+        "title": text("{state}: version {version}", state=TITLES[job.state], version=job.version),
+        "said": job.said,
+        "under_way": job.is_under_way,
+        "version": job.version,
+        "began_s": job.began_s,
+    }
 
 
 @blueprint.post("")
 def start(name: str) -> Response:
     """Start to make int8 networks, in a process of its own."""
-    here, form = context.current(), flask.request.form
-    number, upload = form.get("version", ""), flask.request.files.get("photos")
+    form = flask.request.form
+    number = form.get("version", "")
     if not (number.isascii() and number.isdecimal() and len(number) < 10):
         raise BadRequest(
             text("The version is {number!r}; expected its number.", number=number[:20])
         )
-    photos = None
+    project = name if form.get("project") else None
+    start_with(name, int(number), flask.request.files.get("photos"), project=project)
+    return redirect_or_json(_address(name))
+
+
+def start_with(name: str, version: int, upload: FileStorage | None, *, project: str | None) -> None:
+    """Start to make int8 networks with photos of an upload, of a project, or of both.
+
+    Args:
+        name: Of the bundle.
+        version: Its version.
+        upload: A zip of photos.
+        project: Key of the project.
+    """
+    here, photos = context.current(), None
     if upload is not None and upload.filename:
         with tempfile.NamedTemporaryFile(suffix=".zip", delete=False) as file:
             photos = Path(file.name)
             here.change(lambda: upload.save(file))
-    project = name if form.get("project") else None
     try:
-        here.change(lambda: here.quantizing.start(name, int(number), photos, project=project))
+        here.change(lambda: here.quantizing.start(name, version, photos, project=project))
     except errors.TriptychError:
         if photos:
             photos.unlink(missing_ok=True)
         raise
-    return redirect_or_json(_address(name))
 
 
 @blueprint.get("/job.json")
@@ -109,7 +129,7 @@ def job(name: str) -> Response:
     latest = context.current().quantizing.latest(name)
     if latest is None:
         raise errors.UnknownName(text("No int8 networks were made since the studio was started."))
-    return flask.jsonify(_state(latest))
+    return flask.jsonify(state(latest))
 
 
 @blueprint.post("/stop")
