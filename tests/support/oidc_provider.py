@@ -103,6 +103,8 @@ class Provider:
         shows_page: Whether people see a page of the provider before they are sent back.
         in_token: Names of the claims in the token; the others are user information. All: ``None``.
         before: Called with the path of each request, before it is answered.
+        ends_sessions: Whether people can sign out by RP-Initiated Logout.
+        sign_outs: What was sent with those who signed out.
         metadata: What the provider says of itself instead.
         token_requests: The forms that were sent for tokens.
     """
@@ -112,6 +114,8 @@ class Provider:
     algorithm: str = "RS256"
     signs_with: Any = None
     shows_page: bool = False
+    ends_sessions: bool = False
+    sign_outs: list[dict[str, str]] = field(default_factory=list)
     in_token: tuple[str, ...] | None = None
     before: Callable[[str], None] = lambda path: None
     metadata: dict[str, Any] = field(default_factory=dict)
@@ -146,7 +150,9 @@ class Provider:
 
         @app.get("/.well-known/openid-configuration")
         def configuration() -> dict[str, Any]:
+            leaving = {"end_session_endpoint": f"{self.address}/leave?realm=garden"}
             return {
+                **(leaving if self.ends_sessions else {}),
                 "issuer": self.address,
                 "authorization_endpoint": f"{self.address}/authorize",
                 "token_endpoint": f"{self.address}/token",
@@ -168,6 +174,18 @@ class Provider:
                 return f"<!doctype html><title>Provider</title>{link}"
             grant = server.get_consent_grant(end_user=self.person)
             return server.create_authorization_response(grant_user=self.person, grant=grant)
+
+        @app.get("/leave")
+        def leave() -> Any:
+            sent = flask.request.args.to_dict()
+            assert sent.pop("realm") == "garden"
+            claims = jwt.decode(sent["id_token_hint"], self.key, [self.algorithm]).claims
+            assert self.person
+            assert (claims["sub"], sent["client_id"]) == (self.person.id, CLIENT)
+            assert sent["post_logout_redirect_uri"].endswith("/sign-in/provider/left")
+            self.person = None
+            self.sign_outs.append(sent)
+            return flask.redirect(f"{sent['post_logout_redirect_uri']}?state={sent['state']}")
 
         @app.post("/token")
         def token() -> Any:

@@ -35,7 +35,7 @@ API = "/api/v1/classify"
 ENDPOINTS = {
     "anybody": """
         access.sign_in access.sign_out figures.static languages.choose probes.live probes.ready
-        sso.finish sso.start static v2.live v2.ready
+        sso.finish sso.leave sso.left sso.start static v2.live v2.ready
     """,
     "one": """
         api.classify api.committees api.explain classify.page studio_publish.share

@@ -36,6 +36,7 @@ from triptych.studio.keys import Keys
 from triptych.web import access
 from triptych.web import create_app
 from triptych.web import oidc
+from triptych.web import single_sign_on
 from triptych.web.registry import Discovery
 from triptych.web.registry import Registry
 
@@ -119,6 +120,62 @@ def test_a_person_signs_in_and_out(tmp_path: Path, provider: Provider, caplog: A
     assert stolen.get("/projects").status_code == 200
     assert client.post("/sign-out").status_code == 303
     assert client.get("/projects").status_code == stolen.get("/projects").status_code == 401
+
+
+def test_a_person_signs_out_at_the_provider_too(tmp_path: Path, provider: Provider) -> None:
+    provider.ends_sessions = True
+    client = sign_in(studio(tmp_path, provider))
+    cookie = client.get_cookie("triptych_sso_leave", path="/sign-in/provider")
+    assert (cookie.http_only, cookie.same_site) == (True, "Strict")
+    # Without having signed out here nobody is led there, whatever page has a link to it.
+    assert client.get("/sign-in/provider/leave").location == "/"
+    client = sign_in(studio(tmp_path, provider))
+    out = client.post("/sign-out")
+    assert (out.status_code, out.location) == (303, "/sign-in/provider/leave")
+    assert client.get("/projects").status_code == 401  # whether the provider answers or not
+    page = client.get(out.location)
+    address = html.unescape(re.search(r'content="0; url=([^"]+)"', page.text)[1])
+    assert address.startswith(f"{provider.address}/leave?realm=garden&id_token_hint=")
+    sent = requests.get(address, allow_redirects=False, timeout=60)
+    assert (sent.status_code, provider.person) == (302, None)
+    other = client.application.test_client()  # a page of another site leads there
+    assert come_back(other, sent.headers["Location"]).location == "/"
+    for wrong in ("x", ""):
+        changed = sent.headers["Location"].replace(provider.sign_outs[-1]["state"], wrong)
+        assert come_back(client, changed).location == "/"
+    back = come_back(client, sent.headers["Location"])
+    assert "You are signed out here and at Our garden." in back.text
+    assert client.get(out.location).location == "/"  # once
+
+
+def test_signing_out_needs_no_provider(
+    tmp_path: Path, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def leaves(client: Any) -> str:
+        """Where a person lands who signs out."""
+        out = client.post("/sign-out")
+        assert client.get("/projects").status_code == 401
+        return str(client.get(out.location).location)
+
+    assert leaves(sign_in(studio(tmp_path, provider))) == "/"  # it offers none
+    provider.metadata = {"end_session_endpoint": "javascript:alert(1)"}
+    assert leaves(sign_in(studio(tmp_path, provider))) == "/"
+    provider.metadata, provider.ends_sessions = {}, True
+    client = sign_in(studio(tmp_path, provider))
+    monkeypatch.setattr(oidc, "METADATA_S", 0)  # it is asked again
+    provider.metadata = {"issuer": "https://evil.example"}
+    assert leaves(client) == "/"
+    provider.metadata = {}
+    client.set_cookie("triptych_sso_leave", "forged", path="/sign-in/provider")
+    assert client.get("/sign-in/provider/leave").location == "/"
+    monkeypatch.setattr(single_sign_on, "LONGEST_COOKIE", 100)
+    client = sign_in(studio(tmp_path, provider))
+    page = client.get(client.post("/sign-out").location)
+    assert "client_id=triptych" in html.unescape(page.text)
+    assert "id_token_hint" not in page.text
+    text = Keys(tmp_path).add("Anna", "own")[1]
+    client.post("/sign-in", data={"key": text})
+    assert client.post("/sign-out").location == "/"  # who came with a key
 
 
 def test_the_history_names_the_person(tmp_path: Path, provider: Provider) -> None:

@@ -48,3 +48,15 @@ def test_a_person_signs_in_with_the_provider_and_out(visit, expected):
     follow(page.get_by_role("link", name="Sign in with Our garden"))
     page.get_by_role("link", name="Go on as Anna").click()
     expect(page.get_by_role("button", name="Sign out")).to_be_visible()
+
+
+def test_a_person_signs_out_at_a_provider_that_offers_it(visit, expected, provider):
+    expected.append("401")
+    provider.shows_page, provider.ends_sessions = False, True
+    page = visit("/projects")
+    page.get_by_role("link", name="Sign in with Our garden").click()
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_text("You are signed out here and at Our garden.")).to_be_visible()
+    assert provider.person is None
+    page.get_by_role("link", name="Sign in with Our garden").click()
+    expect(page.get_by_text("Our garden refused: access_denied.")).to_be_visible()

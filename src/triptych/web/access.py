@@ -262,12 +262,20 @@ def start_session(key: Key, *, lasts_s: float = 0.0, provider: str = "") -> None
 
 @blueprint.post("/sign-out")
 def sign_out() -> Response:
-    """Sign a person out; copies of the cookie become invalid, too."""
+    """Sign a person out; copies of the cookie become invalid, too.
+
+    Who came from a provider goes on there, to sign out of that, too.
+    """
+    record = flask.session.get(PERSON)
+    provider = gate().provider
+    came_from = isinstance(record, dict) and provider and record.get("provider")
+    is_theirs = bool(provider and came_from == provider.fingerprint)
     if sign_in := flask.session.pop(SIGNED_IN, None):
         ended: SignOuts = flask.current_app.extensions[SIGN_OUTS]
         context.current().change(lambda: ended.add(str(sign_in)))
     flask.session.clear()
-    response = flask.redirect(flask.url_for("classify.page"), 303)
+    onward = "sso.leave" if is_theirs else "classify.page"
+    response = flask.redirect(flask.url_for(onward), 303)
     response.headers["Clear-Site-Data"] = '"cache"'  # photos of projects, which browsers cache
     return response
 
@@ -339,13 +347,28 @@ def _answer(error: Unauthorized) -> flask.Response:
             if request.method == "GET"
             else ""
         )
-        page = flask.render_template(
-            "sign_in.html",
+        page = sign_in_page(
             wrong=error.description if is_here else None,
             onward=request.form.get("next", "") if is_here else wanted_page,
-            days=SIGNED_IN_FOR.days,
-            provider=gate().provider,
         )
         response.set_data(page)
         response.mimetype = "text/html"
     return response
+
+
+def sign_in_page(*, wrong: str | None = None, said: str = "", onward: str = "") -> str:
+    """The page with the form to sign in.
+
+    Args:
+        wrong: What was wrong with what was sent.
+        said: What happened before.
+        onward: The page to go on to.
+    """
+    return flask.render_template(
+        "sign_in.html",
+        wrong=wrong,
+        said=said,
+        onward=onward,
+        days=SIGNED_IN_FOR.days,
+        provider=gate().provider,
+    )

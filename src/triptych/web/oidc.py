@@ -1,7 +1,8 @@
 """Sign-in with an OpenID Connect provider: the part that talks to it, without pages.
 
 The authorization code flow of OpenID Connect Core 1.0 (2014) with PKCE (RFC 7636), by Authlib. A
-person's role follows from the claims of the provider: nobody has one by default.
+person's role follows from the claims of the provider: nobody has one by default. Signing out is
+OpenID Connect RP-Initiated Logout 1.0 (2022).
 """
 
 from __future__ import annotations
@@ -14,9 +15,13 @@ import time
 from collections.abc import Iterator
 from collections.abc import Mapping
 from dataclasses import dataclass
+from dataclasses import field
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 from urllib.parse import urlsplit
+from urllib.parse import urlunsplit
 
 from werkzeug.exceptions import BadGateway
 from werkzeug.exceptions import Forbidden
@@ -104,10 +109,12 @@ class Person:
     Args:
         name: For the log and the history.
         role: One of `ROLES`.
+        id_token: Tells the provider who signs out.
     """
 
     name: str
     role: str
+    id_token: str = field(default="", repr=False)
 
 
 def role_rules(setting: str) -> tuple[RoleRule, ...]:
@@ -260,7 +267,35 @@ class Provider:
                 if not isinstance(more, dict) or more.get("sub") != claims["sub"]:
                     raise ValueError("its user information is of another person")
                 claims = {**more, **claims}
-        return self._person(claims)
+        return replace(self._person(claims), id_token=str(token["id_token"]))
+
+    def end(self, id_token: str, return_uri: str, state: str) -> str | None:
+        """Where to send a person to sign out at the provider, too; may wait for it.
+
+        Args:
+            id_token: As `finish` gave it; empty if it is not known any more.
+            return_uri: Where the provider is to send the person back to.
+            state: Comes back with the person.
+
+        Returns:
+            The address; ``None`` if the provider offers none.
+
+        Raises:
+            BadGateway: The provider cannot be reached.
+            Unauthorized: What it says of itself is invalid.
+        """
+        endpoint = urlsplit(str(self._current_metadata().get("end_session_endpoint") or ""))
+        if endpoint.scheme not in ("https", urlsplit(self.issuer).scheme):
+            return None
+        fields = {
+            "id_token_hint": id_token,
+            "client_id": self._client_id,
+            "post_logout_redirect_uri": return_uri,
+            "state": state,
+        }
+        sent = urlencode({name: value for name, value in fields.items() if value})
+        query = "&".join(filter(None, (endpoint.query, sent)))
+        return urlunsplit(endpoint._replace(query=query, fragment=""))
 
     def _person(self, claims: Mapping[str, Any]) -> Person:
         name = claim_of(claims, self._name_claim)
