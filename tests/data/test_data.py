@@ -152,15 +152,17 @@ def test_a_zip_gives_what_the_folder_gives(tmp_path: Path, outer: str, method: i
     assert {path.name for path in tmp_path.iterdir()} == {"folder", "bugs.zip"}
 
 
-@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
-@pytest.mark.parametrize("start", ["", "\ufeff"])
-def test_a_csv(tmp_path: Path, delimiter: str, start: str) -> None:
+@pytest.mark.parametrize(
+    ("delimiter", "encoding"),
+    [(",", "utf-8"), (";", "utf-8-sig"), ("\t", "utf-16"), (";", "utf-8"), (",", "utf-8-sig")],
+)
+def test_a_csv(tmp_path: Path, delimiter: str, encoding: str) -> None:
     write(tmp_path / "all", {f"{i}, a.jpg": picture(i) for i in range(12)})
     lines = [["Path", "label ", "split"]]
     lines += [[f'"all/{i}, a.jpg"', "even" if i % 2 == 0 else "odd", ""] for i in range(10)]
     lines += [['"all/10, a.jpg"', "even", "val"], ['"all/11, a.jpg"', "odd", "Valid"]]
-    text = start + "\r\n".join(delimiter.join(line) for line in lines)
-    (tmp_path / "list.csv").write_bytes(text.encode())
+    text = "\r\n".join(delimiter.join(line) for line in lines)
+    (tmp_path / "list.csv").write_bytes(text.encode(encoding))
     data = triptych_data.open(tmp_path / "list.csv")
     assert data.name == "list"
     assert counts(data) == [("even", 5, 1), ("odd", 5, 1)]
@@ -223,6 +225,10 @@ def test_a_wrong_csv_says_what_is_expected(tmp_path: Path, text: str, message: s
         ({"val/cats/a.jpg": b"", "val/dogs/b.jpg": b""}, "train/ is missing"),
         ({"cats/a.txt": b"", "dogs/b.doc": b""}, "only others, such as 'cats/a.txt'"),
         ({".cats/a.jpg": b""}, "No photos are in 'top'"),
+        (
+            {"a.jpg": b"", "list.csv": b"file;class\na.jpg;cats\n"},
+            r"'list.csv' begins with 'file;class'. Expected a first line such as path,label",
+        ),
     ],
 )
 def test_too_few_classes_says_what_is_there_and_what_is_expected(

@@ -140,7 +140,8 @@ def test_an_unknown_project_is_refused(projects: Projects, garden: Project) -> N
         ("", "is empty"),
         ("x" * 61, "61 letters; expected at most 60"),
         ("a/b", "has / in it"),
-        ("..", "No folder can be called '..'"),
+        ("..", "has dots only"),
+        ("\u200d", "is empty"),
         (".hidden", "No folder can be called '.hidden'"),
         ("C:\\x", r"has : \\ in it"),
         ("aux.jpg", "No folder can be called 'aux.jpg'"),
@@ -841,14 +842,40 @@ def test_hostile_names_in_an_archive_are_harmless(projects: Projects, tmp_path: 
         archive.writestr("/etc/ants/.hidden.jpg", small(4))
     imported = projects.import_from(tmp_path / "bad.zip")
     assert [(label.name, label.photos) for label in imported.classes] == [
-        ("_script_", 1),
+        ("\uff1cscript\uff1e", 1),
         ("ants", 1),
     ]
     projects.export(imported.key, tmp_path / "out")
     assert {path.relative_to(tmp_path).as_posix() for path in files_below(tmp_path / "out")} == {
-        "out/_script_/3%1B.jpg",
+        "out/\uff1cscript\uff1e/3%1B.jpg",
         "out/ants/2.jpg",
     }
+
+
+def test_folders_that_are_called_otherwise_in_a_project_stay_apart(
+    projects: Projects, tmp_path: Path
+) -> None:
+    species = "Animalia_Arthropoda_Insecta_Hymenoptera_Apidae_Bombus_Pyrobombus_"
+    # With the mark that parts letters of Persian.
+    folders = ["<5", ">5", "\ue000", species + "impatiens", species + "hypnorum", "می\u200cروم"]
+    with zipfile.ZipFile(tmp_path / "in.zip", "w") as archive:
+        for number, folder in enumerate(folders):
+            archive.writestr(f"{folder}/{number}.jpg", small(number))
+    imported = projects.import_from(tmp_path / "in.zip")
+    assert [(label.name, label.photos) for label in imported.classes] == [
+        ("\uff1c5", 1),
+        ("\uff1e5", 1),
+        ("Animalia_Arthropoda_Insect…_Bombus_Pyrobombus_hypnorum", 1),
+        ("Animalia_Arthropoda_Insect…Bombus_Pyrobombus_impatiens", 1),
+        ("می\u200cروم", 1),
+        ("_", 1),
+    ]
+    with pytest.raises(errors.SettingError, match="There is a class"):
+        projects.add_class(imported.key, "میروم")
+    with zipfile.ZipFile(tmp_path / "in.zip", "a") as archive:
+        archive.writestr("\uff1c5/7.jpg", small(7))
+    with pytest.raises(errors.SourceError, match="would both be called '\uff1c5'"):
+        projects.import_from(tmp_path / "in.zip")
 
 
 @pytest.mark.parametrize(

@@ -232,6 +232,13 @@ def test_malicious_requests_get_the_usual_error_format(client, request_):
     assert "Traceback" not in response.text
 
 
+def test_a_name_in_another_code_is_no_form_without_files(client):
+    for name in ("bytes in names", "no boundary"):
+        message = client.post(API, **HOSTILE[name]).json["error"]["message"]
+        expected = "name that is not in UTF-8" if "bytes" in name else "The form cannot be read"
+        assert expected in message
+
+
 def test_a_huge_top_gives_all_classes(client):
     (answer,) = send(client, {"b64": b64(squares())}, top=10**400).json["results"]
     assert len(answer["verdict"]["top"]) == len(studios.NAMES)

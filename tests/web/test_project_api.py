@@ -121,16 +121,23 @@ def test_classes_are_added_renamed_and_removed(
 
 
 def test_a_zip_makes_a_project(client: FlaskClient) -> None:
-    made = client.post(API, data={"zip": (zipped("ants/1.png", "bees/2.png"), "x.zip")})
+    names = ("ants/1.png", "bees/2.png", "notes.txt")
+    made = client.post(API, data={"zip": (zipped(*names), "x.zip")})
+    assert [(each["kind"], each["sources"]) for each in made.json["findings"]] == [LEFT_OUT]
+    assert schemas.MadeProject().validate(made.json) == {}
     assert (made.json["key"], made.json["photos"]) == ("x", 2)
     assert [each["name"] for each in made.json["classes"]] == ["ants", "bees"]
+
+
+# Of a text in a zip.
+LEFT_OUT = ("ignored", ["notes.txt"])
 
 
 def zipped(*names: str) -> io.BytesIO:
     data = io.BytesIO()
     with zipfile.ZipFile(data, "w") as archive:
         for seed, name in enumerate(names):
-            archive.writestr(name, picture(seed))
+            archive.writestr(name, picture(seed) if name.endswith(".png") else "")
     data.seek(0)
     return data
 
@@ -212,8 +219,9 @@ def test_the_only_file_is_refused_with_its_error(
 
 def test_a_zip_of_photos_is_added(client: FlaskClient, garden: dict[str, int]) -> None:
     for _ in range(2):  # the same photos
-        form = {"zip": (zipped("bees/1.png", "wasps/2.png"), "more.zip")}
+        form = {"zip": (zipped("bees/1.png", "wasps/2.png", "notes.txt"), "more.zip")}
         added = client.post(f"{GARDEN}/photos", data=form).json
+        assert [(each["kind"], each["sources"]) for each in added["findings"]] == [LEFT_OUT]
         assert [photo["name"] for photo in added["photos"]] == ["1.png", "2.png"]
     classes = {each["name"]: each["photos"] for each in client.get(GARDEN).json["classes"]}
     assert classes == {"ants": 0, "bees": 1, "wasps": 1}

@@ -257,13 +257,13 @@ def test_a_zip_becomes_a_project_and_other_files_are_listed(projects, visit):
 
 def test_a_folder_becomes_a_project(projects, visit, tmp_path):
     for n in range(4):
-        path = tmp_path / "pets" / ("cat" if n < 3 else "dog") / f"{n}.jpg"
+        path = tmp_path / "pets" / ("cat" if n < 3 else "c:t") / "2025" / f"{n}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(picture(n))
     page = visit("/projects")
     page.set_input_files("#import-folder", tmp_path / "pets")
     page.get_by_role("heading", name="pets").wait_for()
-    assert counts(projects, "pets") == {"cat": 3, "dog": 1}
+    assert counts(projects, "pets") == {"cat": 3, "c\uff1at": 1}
 
 
 def test_a_zip_with_labels_of_coco_is_read_by_the_studio(projects, visit, tmp_path):

@@ -213,6 +213,11 @@ def test_invalid_class_names_are_refused_with_a_message(client, garden, name):
     refused = client.post(f"/projects/{garden}/classes", data={"name": name})
     assert refused.status_code == 400
     assert refused.json["error"]["code"] == "setting"
+    # Whatever a folder is called, its photos get a class.
+    form = {"name": name, "of_folder": "true"}
+    of_folder, again = (client.post(f"/projects/{garden}/classes", data=form) for _ in range(2))
+    assert of_folder.json == again.json
+    assert of_folder.json["name"]
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ data set, so no path in it can lead out.
 
 from __future__ import annotations
 
+import codecs
 import functools
 import itertools
 import json
@@ -96,6 +97,12 @@ class Document(File):
                 )
             ) from error
 
+    @property
+    def encoding(self) -> str:
+        """UTF-8, or UTF-16 where it begins as spreadsheets write that."""
+        is_utf16 = self.data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        return "utf-16" if is_utf16 else "utf-8-sig"
+
     @functools.cached_property
     def text(self) -> str:
         """Its text, without a byte order mark.
@@ -104,7 +111,7 @@ class Document(File):
             errors.SourceError: As `data`, or it is not UTF-8.
         """
         try:
-            return self.data.decode("utf-8-sig")
+            return self.data.decode(self.encoding)
         except UnicodeDecodeError:
             raise errors.SourceError(
                 text("{document!r} is not in UTF-8. Save it again as UTF-8.", document=self.source)

@@ -141,9 +141,21 @@ def layout_of(
     try:
         return layout.of_folders(listing, least=least)
     except errors.SourceError as error:
-        if not first:
+        reason = first or _why_no_table(listing)
+        if not reason:
             raise
-        raise errors.SourceError(f"{error.message}{first}") from error
+        raise errors.SourceError(f"{error.message}{reason}") from error
+
+
+def _why_no_table(listing: Listing) -> str:
+    """Why the CSV files among photos say nothing of their classes; empty if there is none."""
+    for document in sorted(listing.documents, key=lambda document: document.source):
+        if table.is_one(document):
+            try:
+                table.describe(document)
+            except errors.SourceError as error:
+                return f" {error.message}"
+    return ""
 
 
 def _matching(

@@ -41,7 +41,8 @@ def is_one(document: Document) -> bool:
 
 def matches(document: Document) -> bool:
     """Whether a document begins with a line that names the columns ``path`` and ``label``."""
-    first = document.data[:_LONGEST_FIRST_LINE].decode("utf-8-sig", "replace").partition("\n")[0]
+    start = document.data[:_LONGEST_FIRST_LINE].decode(document.encoding, "replace")
+    first = start.partition("\n")[0]
     delimiter = max(DELIMITERS, key=first.count)
     columns = {name.strip().strip('"').casefold() for name in first.split(delimiter)}
     return {"path", "label"} <= columns

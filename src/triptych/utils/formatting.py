@@ -21,7 +21,7 @@ GB = 1024 * MB
 # Control characters, marks that are not seen, halves of a letter, and ends of lines.
 _NOT_SHOWN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 # Persian, Hindi and emoji are written with them.
-_JOINERS = "\u200c\u200d"
+JOINERS = "\u200c\u200d"
 
 # From so many photos on, the share of right answers is the headline; with fewer it is the interval
 # in which the accuracy lies. Below 100 a single photo moves the share by more than a point, and
@@ -157,10 +157,12 @@ def plain_text(name: str) -> str:
         >>> plain_text("a\\x1b[2Jb"), plain_text("u\\u0308") == "\\u00fc", plain_text("a\\nb")
         ('a%1B[2Jb', True, 'a%0Ab')
     """
+    if name.isascii() and name.isprintable():  # nearly all, and tables have a million
+        return str(name)
     letters = unicodedata.normalize("NFC", name)
     return "".join(
         _escaped(letter)
-        if unicodedata.category(letter) in _NOT_SHOWN and letter not in _JOINERS
+        if unicodedata.category(letter) in _NOT_SHOWN and letter not in JOINERS
         else letter
         for letter in letters
     )

@@ -9,10 +9,14 @@ from typing import Any
 from typing import NoReturn
 
 import flask
+from werkzeug.datastructures import ImmutableMultiDict
 from werkzeug.exceptions import BadRequest
 from werkzeug.exceptions import ClientDisconnected
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.exceptions import UnsupportedMediaType
+from werkzeug.formparser import FormDataParser
+
+from triptych.utils.text import text
 
 # A few bytes of JSON can become a hundred bytes of objects; so many values take 100 MB at most.
 MAX_VALUES = 2_000_000
@@ -44,7 +48,35 @@ class Request(flask.Request):
             data = self.get_data()
             if len(data) == most or data.count(b"&") >= MAX_FORM_FIELDS:
                 raise _too_large_a_form(most)
-        super()._load_form_data()
+        try:
+            super()._load_form_data()
+        except ValueError as error:
+            # Whoever reads the form again, such as the page with the error, finds it empty.
+            vars(self).update(form=ImmutableMultiDict(), files=ImmutableMultiDict())
+            raise _unreadable_form(error) from error
+
+    def make_form_data_parser(self) -> FormDataParser:
+        """The parser of forms; what it cannot parse is an error, and not a form without files."""
+        parser = super().make_form_data_parser()
+        parser.silent = False
+        return parser
+
+
+def _unreadable_form(error: ValueError) -> BadRequest:
+    if isinstance(error, UnicodeDecodeError):
+        return BadRequest(
+            text(
+                "A file came with a name that is not in UTF-8. Rename the file and send it again; "
+                "curl sends it under another name by -F 'image=@FILE;filename=photo.jpg'."
+            )
+        )
+    return BadRequest(
+        text(
+            "The form cannot be read: {error}. Expected multipart/form-data with its boundary, "
+            "complete.",
+            error=str(error).rstrip("."),
+        )
+    )
 
 
 def _too_large_a_form(most: int) -> RequestEntityTooLarge:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from triptych import errors
 from triptych.data import layout
 from triptych.utils import storage
+from triptych.utils.formatting import JOINERS
 from triptych.utils.formatting import plain_text
 from triptych.utils.text import text
 
@@ -22,6 +23,8 @@ _MAX_FILE_BYTES = 200
 
 # Not allowed in folder names on some systems.
 _BAD_LETTERS = '/\\<>:"|?*'
+# Their wide forms are, and look like them.
+_WIDE = {ord(letter): ord(letter) + 0xFEE0 for letter in _BAD_LETTERS}
 # Names of devices on Windows, with any extension.
 _DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 
@@ -60,6 +63,14 @@ def class_name(raw: str) -> str:
                 bad=" ".join(bad),
             )
         )
+    if not name.strip("."):
+        raise errors.SettingError(
+            text(
+                "{name!r} has dots only, and a class is a folder when the project is exported. "
+                "Choose another name, such as 'bees'.",
+                name=name,
+            )
+        )
     if storage.is_hidden(name) or name.endswith(".") or _DEVICES.fullmatch(name):
         raise errors.SettingError(
             text(
@@ -80,14 +91,22 @@ def class_name(raw: str) -> str:
 
 
 def as_class_name(text: str) -> str:
-    """A valid class name, similar to the name of a folder.
+    """A valid class name, similar to the name of a folder; different ones stay different.
+
+    A letter that folders may not have becomes its wide form, so that ``<5`` and ``>5`` are two
+    classes; and a long name loses its middle, as names of species begin alike.
 
     Example:
         >>> as_class_name("a:b"), as_class_name("con"), as_class_name("bees")
-        ('a_b', 'class con', 'bees')
+        ('a：b', 'class con', 'bees')
+        >>> as_class_name("Animalia_Arthropoda_Insecta_Hymenoptera_Apidae_Bombus_impatiens")
+        'Animalia_Arthropoda_Insect…era_Apidae_Bombus_impatiens'
     """
-    plain = "".join("_" if letter in _BAD_LETTERS else letter for letter in plain_text(text))
-    name = " ".join(plain.split())[: MAX_CLASS - len("class ")].strip(" .")
+    plain = "".join(letter if _is_shown(letter) else "_" for letter in plain_text(text))
+    name = " ".join(plain.translate(_WIDE).split()).strip(" .")
+    longest = MAX_CLASS - len("class ")
+    if len(name) > longest:
+        name = f"{name[:26].strip()}…{name[27 - longest :].strip()}"
     try:
         return class_name(name)
     except errors.SettingError:
@@ -137,13 +156,18 @@ def keys(text: str) -> Iterator[str]:
 
 
 def folded(name: str) -> str:
-    """A name in the form for comparison, without case."""
-    return unicodedata.normalize("NFC", name.casefold())
+    """A name in the form for comparison, without case, nor marks that only join letters."""
+    joined = "".join(letter for letter in name if letter not in JOINERS)
+    return unicodedata.normalize("NFC", joined.casefold())
+
+
+def _is_shown(letter: str) -> bool:
+    return letter.isprintable() or letter in JOINERS
 
 
 def _tidy(raw: str, what: str, longest: int, example: str) -> str:
     name = " ".join(unicodedata.normalize("NFC", raw).split())
-    if not name:
+    if not name.strip(JOINERS):
         raise errors.SettingError(
             text("{what} is empty; expected one such as {example!r}.", what=what, example=example)
         )
@@ -156,7 +180,7 @@ def _tidy(raw: str, what: str, longest: int, example: str) -> str:
                 longest=longest,
             )
         )
-    if not name.isprintable():
+    if not all(map(_is_shown, name)):
         raise errors.SettingError(
             text(
                 "{what} has letters that cannot be shown: {name!r}. Type it anew.",

@@ -156,6 +156,22 @@ class Projects(Transfer, Inbox):
             number = project_table.add_class(db, project_table.number_of(db, key), name)
             return next(each for each in project_table.find(db, key).classes if each.id == number)
 
+    def class_of_folder(self, key: str, folder: str) -> Class:
+        """The class for photos in a folder; it is added if there is none.
+
+        Args:
+            key: Of the project.
+            folder: Its name; the class has it, or a similar one that classes can have.
+
+        Raises:
+            errors.UnknownName: There is no such project.
+            errors.SettingError: There are too many classes.
+        """
+        name = naming.as_class_name(folder)
+        with self.database.writing() as db:
+            number = project_table.class_named(db, project_table.number_of(db, key), name)
+            return next(each for each in project_table.find(db, key).classes if each.id == number)
+
     def rename_class(self, key: str, class_id: int, name: str) -> None:
         """Rename a class.
 

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Iterator
+from collections.abc import Mapping
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -34,6 +35,7 @@ from triptych.studio.projects.records import ProjectPhoto
 from triptych.typing import Progress
 from triptych.utils import concurrency
 from triptych.utils import storage
+from triptych.utils.formatting import plain_text
 from triptych.utils.text import text
 
 # Of an exported multi-label project: the classes of each photo.
@@ -236,9 +238,10 @@ class Transfer:
     ) -> int:
         """Add stored photos to their classes; returns the number of the project."""
         number = project_table.number_of(db, key)
+        names = {label: naming.as_class_name(label) for label in layout.classes}
+        _check_distinct(names)
         class_ids = {
-            label: project_table.class_named(db, number, naming.as_class_name(label))
-            for label in layout.classes
+            label: project_table.class_named(db, number, name) for label, name in names.items()
         }
         for item, facts in imported:
             # Another process may have removed it meanwhile.
@@ -301,6 +304,23 @@ class Transfer:
         if layout.multilabel:  # each photo once, with the classes of all its copies
             photos = [(_joined(copies[facts.digest]), facts) for _, facts in photos]
         return photos, findings.in_order(left_out)
+
+
+def _check_distinct(names: Mapping[str, str]) -> None:
+    """Refuse to make one class of two whose names differ in more than case."""
+    labels: dict[str, str] = {}
+    for label, name in names.items():
+        other = labels.setdefault(naming.folded(name), label)
+        if naming.folded(" ".join(label.split())) != naming.folded(" ".join(other.split())):
+            raise errors.SourceError(
+                text(
+                    "The classes {label!r} and {other!r} would both be called {name!r} in a "
+                    "project. Rename one of them.",
+                    label=plain_text(label),
+                    other=plain_text(other),
+                    name=name,
+                )
+            )
 
 
 def _joined(same: Sequence[Item]) -> Item:

@@ -12,6 +12,7 @@ from werkzeug.exceptions import BadRequest
 from werkzeug.exceptions import UnsupportedMediaType
 
 from triptych import errors
+from triptych.data.records import Finding
 from triptych.images import formats
 from triptych.images import signatures
 from triptych.studio import projects as studio_projects
@@ -69,13 +70,15 @@ def add_photos(key: str) -> tuple[flask.Response, int]:
 
     What is no photo is refused, and does not affect the others. A photo that the project has
     already stays the same photo, so that a request may be repeated; if a class is named, it is
-    moved there, which is a decision. The photos of a zip are added all or none.
+    moved there, which is a decision. The photos of a zip are added all or none; what in it is no
+    photo is left out, and is in the findings.
     """
     files, archive = _files()
     if archive:
-        photos, refused = _add_zip(key, archive), list[photo_pages.Refused]()
-    else:
-        photos, refused = photo_pages.add_files(key, files, _classes(key))
+        photos, findings = _add_zip(key, archive)
+        found = [finding.to_dict() for finding in findings]
+        return flask.jsonify(photos=[*map(facts, photos)], refused=[], findings=found), 200
+    photos, refused = photo_pages.add_files(key, files, _classes(key))
     body: dict[str, Any] = {
         "photos": [facts(photo) for photo in photos],
         "refused": [{"name": name, **error.to_dict()} for name, error in refused],
@@ -127,15 +130,21 @@ def _classes(key: str) -> int | tuple[int, ...] | None:
     return tuple(class_ids) if len(class_ids) > 1 else next(iter(class_ids), None)
 
 
-def _add_zip(key: str, archive: FileStorage) -> list[studio_projects.ProjectPhoto]:
+def _add_zip(
+    key: str, archive: FileStorage
+) -> tuple[list[studio_projects.ProjectPhoto], list[Finding]]:
     if any(filter(None, map(flask.request.form.get, ("class_id", "class_name")))):
         raise BadRequest("A zip came with a class; the folders in it name the classes.")
     here, person = context.current(), context.of_request().key.name
     here.projects.find(key)
-    return project_list.with_zip(
+    findings: list[Finding] = []
+    photos = project_list.with_zip(
         archive,
-        lambda path, check: here.projects.add_from(key, path, person=person, progress=check),
+        lambda path, check: here.projects.add_from(
+            key, path, person=person, progress=check, report=findings.append
+        ),
     )
+    return photos, findings
 
 
 @blueprint.get("/<key>/photos")

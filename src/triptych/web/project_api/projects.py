@@ -8,6 +8,7 @@ from typing import Any
 import flask
 from werkzeug.exceptions import BadRequest
 
+from triptych.data.records import Finding
 from triptych.studio import projects as studio_projects
 from triptych.studio.projects import naming
 from triptych.web import context
@@ -43,7 +44,7 @@ def projects() -> flask.Response:
 
 @blueprint.post("")
 @openapi.describe(
-    schemas.Project,
+    schemas.MadeProject,
     refuses=REFUSES,
     samples={
         "An empty project": curl("", {"title": "My garden"}),
@@ -66,7 +67,9 @@ def make_project() -> flask.Response:
     whole or not at all.
     """
     if flask.request.mimetype == "multipart/form-data":
-        return flask.jsonify(facts(project_list.import_zip()))
+        findings: list[Finding] = []
+        made = facts(project_list.import_zip(report=findings.append))
+        return flask.jsonify({**made, "findings": [finding.to_dict() for finding in findings]})
     here, wanted = context.current(), read_json(NEW)
     return flask.jsonify(facts(here.change(lambda: here.projects.make(**wanted))))
 

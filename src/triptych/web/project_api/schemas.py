@@ -457,6 +457,15 @@ class Project(Answer):
     )
 
 
+class MadeProject(Project):
+    """A project that was created."""
+
+    findings = fields.List(
+        fields.Nested(lambda: Finding()),
+        metadata=about("Of a zip: what was left out, and what is odd.", sometimes=True),
+    )
+
+
 class Projects(Answer):
     """All projects, the newest first."""
 
@@ -503,6 +512,16 @@ class RefusedFile(Problem):
     name = fields.String(metadata=about("What it was called."))
 
 
+class Finding(Answer):
+    """Something to know about photos."""
+
+    kind = fields.String(metadata=about("Stable.", example="near_duplicate"))
+    message = fields.String(metadata=about("A sentence for people."))
+    sources = fields.List(
+        fields.String(), metadata=about("Digests of the photos, or paths in a zip.")
+    )
+
+
 class Added(Answer):
     """Photos that were added, and files that were not."""
 
@@ -511,6 +530,10 @@ class Added(Answer):
         metadata=about("Those that the project had already, too."),
     )
     refused = fields.List(fields.Nested(RefusedFile))
+    findings = fields.List(
+        fields.Nested(Finding),
+        metadata=about("Of a zip: what was left out, and what is odd.", sometimes=True),
+    )
 
 
 class AddedNothing(Added):
@@ -519,14 +542,6 @@ class AddedNothing(Added):
     error = fields.Nested(Problem)
     photos = fields.List(fields.Nested(ProjectPhoto), metadata={"sometimes": True})
     refused = fields.List(fields.Nested(RefusedFile), metadata={"sometimes": True})
-
-
-class Finding(Answer):
-    """Something to know about photos."""
-
-    kind = fields.String(metadata=about("Stable.", example="near_duplicate"))
-    message = fields.String(metadata=about("A sentence for people."))
-    sources = fields.List(fields.String(), metadata=about("Digests of the photos."))
 
 
 class Findings(Answer):

@@ -6,16 +6,20 @@ import { entriesOf } from "./unzip.js";
 // Files that operating systems put beside photos.
 const JUNK = /^(\..*|__MACOSX|Thumbs\.db|desktop\.ini)$/i;
 const ZIP = /\.zip$/i;
+// Folders of photos to train on and to evaluate on.
+const SIDE = /^(train|training|val|valid|validation|test)$/i;
 // Files that may say what photos show, of which the studio reads these kinds.
 const DOCUMENT = /\.(csv|tsv|json)$/i;
 const METADATA = /^metadata\.(csv|jsonl|parquet)$/i;
 const MOST_DOCUMENTS = 20;
 const LARGE = 64 * 1024 * 1024;
+// How spreadsheets begin text in UTF-16.
+const UTF16 = { "255,254": "utf-16le", "254,255": "utf-16be" };
 
 /**
  * @typedef {object} Item
  * @property {string} name of the file
- * @property {string} folder the name of the folder it was in; empty where there was none
+ * @property {string} folder the name of the folder of its class; empty where there was none
  * @property {number} size in bytes
  * @property {() => Promise<Blob>} open gives its bytes
  */
@@ -52,12 +56,12 @@ async function walk(entry, found) {
 
 /** @param {[string, File][]} found paths and files */
 async function collect(found) {
-  const items = [];
+  const [items, loose] = [[], []];
   for (const [path, file] of found) {
     if (ZIP.test(file.name)) items.push(...(await unzipped(file)));
-    else items.push(item(path, file.size, async () => file));
+    else loose.push(item(path, file.size, async () => file));
   }
-  return items.filter(Boolean);
+  return [...items, ...placed(loose)];
 }
 
 /**
@@ -75,7 +79,8 @@ export async function documentIn(items) {
 
 async function describes({ name, size, open }) {
   if (METADATA.test(name) || size > LARGE) return true;
-  const text = await (await open()).text();
+  const bytes = new Uint8Array(await (await open()).arrayBuffer());
+  const text = new TextDecoder(UTF16[`${bytes.subarray(0, 2)}`]).decode(bytes);
   if (/\.json$/i.test(name)) return /"(annotations|annotation_id)"\s*:/.test(text);
   const columns = text.split(/\r?\n/, 1)[0].toLowerCase().split(/[,;\t]/).map((each) => each.replace(/["\s\ufeff]/g, ""));
   return columns.includes("path") && columns.includes("label");
@@ -83,14 +88,32 @@ async function describes({ name, size, open }) {
 
 async function unzipped(zip) {
   const own = zip.name.replace(ZIP, "");
-  return (await entriesOf(zip)).map(({ path, size, open }) => item(`${own}/${path}`, size, open));
+  return placed((await entriesOf(zip)).map(({ path, size, open }) => item(`${own}/${path}`, size, open)));
 }
 
 /** @returns {Item | null} nothing for what systems put beside photos */
 function item(path, size, open) {
   const parts = path.split(/[/\\]/).filter(Boolean);
   if (parts.some((part) => JUNK.test(part))) return null;
-  return { name: parts.at(-1), folder: parts.at(-2) ?? "", size, open };
+  return { name: parts.at(-1), folders: parts.slice(0, -1), size, open };
+}
+
+/**
+ * Says which of the folders around each photo is that of its class, as the studio does for zips:
+ * the outermost but for those around everything and for train/ and val/. So what is in cats/2025/
+ * and dogs/2025/ are cats and dogs.
+ *
+ * @param {(object | null)[]} found from `item`
+ * @returns {Item[]}
+ */
+function placed(found) {
+  const items = found.filter(Boolean);
+  if (!items.length) return [];
+  const inAll = (depth) => items.every(({ folders }) => folders[depth] && folders[depth] === items[0].folders[depth]);
+  let depth = 0;
+  while (inAll(depth) && !SIDE.test(items[0].folders[depth]) && items.some(({ folders }) => folders.length > depth + 1)) depth++;
+  if (items.every(({ folders }) => SIDE.test(folders[depth]) && folders.length > depth + 1)) depth++;
+  return items.map(({ folders, ...rest }) => ({ ...rest, folder: folders[depth] ?? folders.at(-1) ?? "" }));
 }
 
 /**
@@ -99,8 +122,8 @@ function item(path, size, open) {
  * @param {string} address where classes are added
  * @param {Item[]} items
  * @param {Iterable<[string, string]>} known names and numbers of the classes that are there
- * @returns {Promise<(item: Item) => string>} gives the class of an item; none where its
- *   folder has a name that no class may have
+ * @returns {Promise<(item: Item) => string>} gives the class of an item; none where it could not
+ *   be added
  */
 export async function classesOf(address, items, known = []) {
   const homes = new Map([["", ""], ...[...known].map(([name, home]) => [folded(name), home])]);
@@ -118,6 +141,7 @@ function folded(name) {
 async function addClass(address, name) {
   const body = new FormData();
   body.append("name", name);
+  body.append("of_folder", "true"); // any name will do
   try {
     return String((await send(address, { method: "POST", body })).id);
   } catch {

@@ -98,9 +98,10 @@ def erase(key: str) -> Response:
 
 @blueprint.post("/<key>/classes")
 def add_class(key: str) -> Response:
-    """Add a class."""
-    here, name = context.current(), flask.request.form.get("name", "")
-    added = here.change(lambda: here.projects.add_class(key, name))
+    """Add a class; or find the one for a folder's photos, with a similar name if need be."""
+    here, form = context.current(), flask.request.form
+    add = here.projects.class_of_folder if "of_folder" in form else here.projects.add_class
+    added = here.change(lambda: add(key, form.get("name", "")))
     return redirect_or_json(_address(key, "new-class"), id=added.id, name=added.name)
 
 
