@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import itertools
 import os
+import shutil
 import signal
 import sys
 import warnings
@@ -154,8 +155,30 @@ def engines(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _removed_when_passed(
+    request: pytest.FixtureRequest, engines: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[None]:
+    """Remove what a file of tests wrote, unless one failed: all files together fill a small disk.
+
+    What later files use, too, belongs beside `engines`, which is made before this looks.
+    """
+    folder = tmp_path_factory.getbasetemp()
+    failed = request.session.testsfailed
+    kept = set(folder.iterdir())
+    yield
+    if request.session.testsfailed == failed:
+        for path in set(folder.iterdir()) - kept:
+            if path.is_symlink() or path.is_file():
+                path.unlink()
+            else:
+                shutil.rmtree(path, ignore_errors=True)
+
+
 @pytest.fixture(scope="module")
-def home(engines: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def home(
+    engines: Path, tmp_path_factory: pytest.TempPathFactory, _removed_when_passed: None
+) -> Path:
     """A TRIPTYCH_HOME for a file of tests, not shared with other files."""
     home = tmp_path_factory.mktemp("home")
     (home / "engines").symlink_to(engines, target_is_directory=True)

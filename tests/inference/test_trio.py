@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import shutil
 from functools import partial
 from http.server import SimpleHTTPRequestHandler
 from http.server import ThreadingHTTPServer
@@ -73,6 +74,7 @@ def test_pull_and_classify_equal_keras_applications(
         server.shutdown()
         thread.join()
         server.server_close()
+    shutil.rmtree(tmp_path / "mirror")  # 0.7 GB
     assert ran.exit_code == 0, ran.output
 
     # As many as `randomize` asked Keras about: it compiles each network once.
