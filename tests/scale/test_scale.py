@@ -81,6 +81,17 @@ def test_replicas_are_replaced_only_when_their_arguments_change() -> None:
         assert Arguments(**{"precision": "f32", **other}).digest("A", "B") != one.digest("A", "B")
 
 
+@pytest.mark.parametrize(
+    ("name", "value"), [("TRIPTYCH_CERTIFICATE", "photos.pem"), ("TRIPTYCH_SELF_SIGNED", "on")]
+)
+def test_https_is_refused_instead_of_left_out(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(errors.SettingError, match=f"{name} is set, and Ray Serve answers by http"):
+        Arguments().settings_in_force()
+
+
 def test_options_and_environment_become_arguments(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -26,7 +26,11 @@ from triptych.web import certificates
 from triptych.web import server
 from triptych.web.certificates import Certificate
 
-pytest.importorskip("cryptography")
+x509 = pytest.importorskip("cryptography.x509")
+
+from cryptography.hazmat.primitives import hashes  # noqa: E402 - after the question for it
+from cryptography.hazmat.primitives import serialization  # noqa: E402
+from cryptography.hazmat.primitives.asymmetric import ec  # noqa: E402
 
 OPENSSL = """
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=photos.example
@@ -261,6 +265,15 @@ def test_a_certificate_of_ones_own_and_its_renewal(tmp_path):
         ({"certificate": "photos.crt", "certificate_key": "other.key"}, "does not belong to"),
         ({"certificate": "photos.crt", "certificate_key": "locked.key"}, "is encrypted.*openssl"),
         ({"certificate": "old.crt", "certificate_key": "old.key"}, "has expired. Renew it"),
+        (
+            {"certificate": "photos.der", "certificate_key": "photos.key"},
+            "openssl x509 -inform DER",
+        ),
+        ({"certificate": "photos.crt", "certificate_key": "photos.der"}, "no private key.*binary"),
+        ({"certificate": "swapped.pem", "certificate_key": "leaf.key"}, "that of certificate 2"),
+        ({"certificate": "torn.pem", "certificate_key": "leaf.key"}, "is not signed by the ones"),
+        ({"certificate": "stale.pem", "certificate_key": "leaf.key"}, "follows it there, has exp"),
+        ({"certificate": "short.crt", "certificate_key": "short.key"}, "too short to be safe"),
         ({"certificate_key": "photos.key"}, "Add --certificate"),
         ({"certificate": "photos.crt", "self_signed": "on"}, "expected one of them"),
     ],
@@ -283,4 +296,49 @@ def broken(tmp_path_factory: pytest.TempPathFactory) -> Path:
             (folder / f"old.{kind}").write_bytes(data)
     lock = f"openssl pkey -in {key} -aes128 -passout pass:sesame -out {folder / 'locked.key'}"
     subprocess.run(lock.split(), check=True, capture_output=True)
+    photos = (folder / "photos.crt").read_text()
+    (folder / "photos.der").write_bytes(ssl.PEM_cert_to_DER_cert(photos))
+    leaf, fresh, stale = chained(folder)
+    (folder / "swapped.pem").write_text(fresh + leaf)
+    (folder / "torn.pem").write_text(leaf + photos)
+    (folder / "stale.pem").write_text(leaf + stale)
+    (folder / "chain.pem").write_text(leaf + fresh)
+    short = "openssl req -x509 -newkey rsa:512 -nodes -subj /CN=short"
+    files = ["-keyout", folder / "short.key", "-out", folder / "short.crt"]
+    subprocess.run([*short.split(), *files], check=True, capture_output=True)
     return folder
+
+
+def chained(folder: Path) -> tuple[str, str, str]:
+    """A certificate, that of who signed it, and the same expired; its key is a file."""
+    keys = [ec.generate_private_key(ec.SECP256R1()) for _ in range(2)]
+    names = [x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)]) for name in "ab"]
+    now = datetime.datetime.now(datetime.timezone.utc)
+
+    def signed(subject: int, days: int) -> str:
+        certificate = (
+            x509.CertificateBuilder(names[1], names[subject], keys[subject].public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - datetime.timedelta(days=9))
+            .not_valid_after(now + datetime.timedelta(days=days))
+            .add_extension(x509.BasicConstraints(ca=bool(subject), path_length=None), True)
+            .sign(keys[1], hashes.SHA256())
+        )
+        return certificate.public_bytes(serialization.Encoding.PEM).decode()
+
+    (folder / "leaf.key").write_bytes(
+        keys[0].private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    return signed(0, 9), signed(1, 9), signed(1, -1)
+
+
+def test_a_chain_in_order_is_used(broken):
+    options = {
+        "certificate": str(broken / "chain.pem"),
+        "certificate_key": str(broken / "leaf.key"),
+    }
+    assert of(broken, **options).left_s > 0

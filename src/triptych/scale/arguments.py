@@ -143,12 +143,20 @@ class Arguments(BaseModel):
         """The settings in force in this process.
 
         Raises:
-            errors.SettingError: One has an impossible value.
+            errors.SettingError: One has an impossible value, or asks for https.
         """
         named = {name: getattr(self, name) for name in ("committee", "rule", "precision", "home")}
         # No inbox: photos would be kept on whichever node answered. Ray shows a replica no GPU.
         fixed = {"inbox": "off", "device": "cpu"}
-        return table.load(os.environ, **named, **self.settings, **fixed)
+        in_force = table.load(os.environ, **named, **self.settings, **fixed)
+        # Only the environment can say so; nobody is to believe that keys are sent encrypted.
+        if in_force.certificate or in_force.self_signed == "on":
+            name = "SELF_SIGNED" if in_force.self_signed == "on" else "CERTIFICATE"
+            raise errors.SettingError(
+                f"TRIPTYCH_{name} is set, and Ray Serve answers by http only. Unset it, and put a "
+                "reverse proxy with the certificate in front of the nodes (docs/serving.md)."
+            )
+        return in_force
 
     @property
     def of_replicas(self) -> Arguments:

@@ -206,10 +206,10 @@ class Ingress:
         self._metrics = metrics.RayMetrics()
         logs.configure(self._settings.log_format)
         access.check(self._settings, insecure=arguments.insecure, say=logger.warning)
-        if arguments.needs_key and not self._settings.api_key:
+        if arguments.needs_key and not access.Gate(self._settings).is_required:
             raise errors.SettingError(
-                "This node has no TRIPTYCH_API_KEY, so anybody could send requests. Set it in the "
-                "environment in which `ray start` runs, on each node."
+                "This node has no TRIPTYCH_API_KEY, so anybody could send requests. Set it, or "
+                "TRIPTYCH_SSO_ISSUER, in the environment in which `ray start` runs, on each node."
             )
 
     def __serve_build_asgi_app__(self) -> ASGIApp:

@@ -10,6 +10,7 @@ import os
 import re
 import socket
 import ssl
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -33,8 +34,15 @@ ROUTES = (
     *("192.0.2.1", "10.255.255.254", "172.31.255.254", "192.168.255.254"),
     *("2001:db8::1", "fd00::1"),
 )
-FIRST = re.compile("-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.S)
-EXPIRED, NOT_YET_VALID = 10, 9  # by X509_V_ERR of OpenSSL
+ONE = re.compile("-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.S)
+# By X509_V_ERR of OpenSSL.
+REASONS = {
+    9: "is not valid yet. Wait, or set this machine's clock",
+    10: "has expired. Renew it",
+    20: "is not signed by the ones that follow it. Put those between it and its root behind it, "
+    "each signed by the next",
+}
+TOO_SHORT = ("EE_KEY_TOO_SMALL", "CA_KEY_TOO_SMALL")
 
 
 class Certificate:
@@ -67,7 +75,7 @@ class Certificate:
         self._read_as = read_as  # what cannot be used is reported once
         self.facts = _try(_load(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), self), self.path)
         _load(self.context, self)
-        self._der = ssl.PEM_cert_to_DER_cert(FIRST.findall(self.path.read_text("latin-1"))[0])
+        self._der = ssl.PEM_cert_to_DER_cert(_certificates(self.path)[0])
         return True
 
     @property
@@ -235,11 +243,18 @@ def _load(context: ssl.SSLContext, files_of: Certificate) -> ssl.SSLContext:
         context.load_cert_chain(path, key, password=refuse_password)
     except ssl.SSLError as error:
         if error.reason == "KEY_VALUES_MISMATCH":
-            problem = f"The key in {key} does not belong to the certificate in {path}."
-        elif FIRST.search(path.read_text("latin-1")) is None:
-            problem = f"{path} contains no certificate; expected a PEM file."
+            problem = _mismatch(path, key)
+        elif not _certificates(path):
+            problem = f"{path} contains no certificate; expected a PEM file.{_how_to_pem(path)}"
         elif "PRIVATE KEY-----" not in key.read_text("latin-1"):
-            problem = f"{key} contains no private key; expected a PEM file. Name it with --key."
+            problem = (
+                f"{key} contains no private key; expected a PEM file. Name it with --key."
+                f"{_how_to_pem(key)}"
+            )
+        elif error.reason in TOO_SHORT:
+            problem = (
+                f"A key in {path} is too short to be safe. Make another, of 2048 bits or more."
+            )
         else:
             problem = f"{path} and {key} cannot be used: {error.reason or error}."
         raise errors.SettingError(problem) from None
@@ -250,15 +265,49 @@ def _load(context: ssl.SSLContext, files_of: Certificate) -> ssl.SSLContext:
     return context
 
 
+def _certificates(path: Path) -> list[str]:
+    """The certificates of a PEM file, in order."""
+    return ONE.findall(path.read_text("latin-1"))
+
+
+def _mismatch(path: Path, key: Path) -> str:
+    """Why a key does not fit: it may be that of another certificate of the same file."""
+    for position, certificate in enumerate(_certificates(path)[1:], 2):
+        with tempfile.TemporaryDirectory() as folder:
+            alone = Path(folder) / CERTIFICATE
+            alone.write_text(certificate, "latin-1")
+            with contextlib.suppress(ssl.SSLError):
+                ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(alone, key)
+                return (
+                    f"The key in {key} is that of certificate {position} in {path}. Put the "
+                    "server's own certificate first, then those between it and its root."
+                )
+    return f"The key in {key} does not belong to the certificate in {path}."
+
+
+def _how_to_pem(path: Path) -> str:
+    """How a file becomes a PEM file, if it seems to be one of the binary forms."""
+    if not path.read_bytes().startswith(b"\x30"):
+        return ""
+    return (
+        f" It is binary. Write it as PEM: `openssl x509 -inform DER -in {path.name}` if it is a "
+        f"certificate, `openssl pkey -inform DER -in {path.name}` if it is a key, or `openssl "
+        f"pkcs12 -nodes -in {path.name}` if it is both."
+    )
+
+
 def _try(server: ssl.SSLContext, path: Path) -> dict[str, Any]:
-    """What a client sees that trusts this very certificate: found out by a handshake in memory.
+    """What a client sees that trusts the certificate, or those that follow it in its file.
+
+    It is found out by a handshake in memory.
 
     Raises:
         errors.SettingError: No client would accept it, such as one that has expired.
     """
     client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     client.check_hostname = False
-    client.load_verify_locations(path)
+    own, *others = _certificates(path)
+    client.load_verify_locations(cadata="\n".join(others or [own]))
     client.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
     sides = (
@@ -271,11 +320,14 @@ def _try(server: ssl.SSLContext, path: Path) -> dict[str, Any]:
                 with contextlib.suppress(ssl.SSLWantReadError):
                     side.do_handshake()
     except ssl.SSLCertVerificationError as error:
-        reason = {EXPIRED: "has expired", NOT_YET_VALID: "is not valid yet"}.get(
-            error.verify_code, f"is refused by clients: {error.verify_message}"
+        reason = REASONS.get(
+            error.verify_code, f"is refused by clients: {error.verify_message}. Renew it"
         )
         raise errors.SettingError(
-            f"The certificate in {path} {reason}. Renew it, or start with --self-signed instead."
+            f"The certificate in {path}, or one that follows it there, {reason}; or start with "
+            "--self-signed instead."
+            if others
+            else f"The certificate in {path} {reason}, or start with --self-signed instead."
         ) from None
     facts: dict[str, Any] = sides[0].getpeercert() or {}
     return facts
