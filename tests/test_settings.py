@@ -79,6 +79,7 @@ except errors.SettingError as error:
     [
         ({"TRIPTYCH_HOME": "/kept"}, "/kept"),
         ({}, "no home folder, so there is no ~/triptych. Name"),
+        ({"TRIPTYCH_HOME": __file__}, "is a file, and everything is kept in a folder"),
     ],
 )
 def test_the_home_setting_of_a_user_without_a_home_folder(

@@ -445,12 +445,18 @@ def load(environ: Mapping[str, str], **overrides: Any) -> Settings:
 
 def _expanded(home: Path) -> Path:
     try:
-        return home.expanduser()
+        home = home.expanduser()
     except RuntimeError:
         raise errors.SettingError(
             f"This user has no home folder, so there is no {home}. Name a folder "
             "with --home or TRIPTYCH_HOME."
         ) from None
+    if home.is_file():
+        raise errors.SettingError(
+            f"{str(home)!r} is a file, and everything is kept in a folder. Name one with --home or "
+            "TRIPTYCH_HOME."
+        )
+    return home
 
 
 def is_random(weights: str) -> bool:

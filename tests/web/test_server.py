@@ -221,6 +221,8 @@ def test_a_busy_port_is_explained(busy_studio):
     registry = Registry(studios.fake_classifier, studios.catalogue("lite"), "lite")
     with pytest.raises(errors.SettingError, match=f"Cannot listen on 127.0.0.1:{port}: .* in use"):
         server.serve(settings.load({}, port=port), registry, print)
+    with pytest.raises(errors.SettingError, match="99999: Ports end at 65535"):
+        server.serve(settings.load({}, port=99999), registry, print)
 
 
 def test_the_server_does_not_start_without_its_committee():

@@ -255,6 +255,17 @@ def test_a_zip_becomes_a_project_and_other_files_are_listed(projects, visit):
     assert counts(projects, "pets") == {"cat": 3, "dög": 1}
 
 
+def test_what_is_typed_stays_when_the_language_changes(visit):
+    page = visit("/projects")
+    page.get_by_label("Title").fill("Käfer")
+    page.get_by_label("Any number, or none").check()
+    follow(page.get_by_role("button", name="Deutsch"))
+    expect(page.get_by_label("Titel")).to_have_value("Käfer")
+    expect(page.locator("[type=radio][value=multi]")).to_be_checked()
+    page.reload()
+    expect(page.get_by_label("Titel")).to_have_value("")
+
+
 def test_a_folder_becomes_a_project(projects, visit, tmp_path):
     for n in range(4):
         path = tmp_path / "pets" / ("cat" if n < 3 else "c:t") / "2025" / f"{n}.jpg"

@@ -40,6 +40,7 @@ from triptych.web.context import Studio
 from triptych.web.registry import Registry
 from triptych.workers.pool import WorkerPool
 
+LAST_PORT = 65535
 BACKLOG = 128  # connections that may wait to be accepted
 # Bytes of a request that are taken at once. With Python's own 8 kB a photo of 100 kB takes 13
 # turns of the loop, also where all it gets is a refusal.
@@ -193,6 +194,8 @@ def _wait(future: Future[Any], timeout_s: float) -> bool:
 def _listen(host: str, port: int) -> gevent.socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
+        if port > LAST_PORT:
+            raise OSError(errno.EINVAL, f"Ports end at {LAST_PORT}")
         listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
     except OSError as error:
         reason = (error.strerror or str(error)).partition(" (")[0]

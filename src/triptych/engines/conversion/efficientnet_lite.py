@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from triptych import errors
 from triptych.engines.conversion import convert
 from triptych.models import torch_checkpoint
 from triptych.models import zoo
@@ -23,12 +24,21 @@ def write(backbone: zoo.Backbone, file: Path, folder: Path) -> None:
         backbone: One of the family.
         file: Its published weights, already verified.
         folder: Where the network goes; it appears atomically.
+
+    Raises:
+        errors.DiskError: The disk is full.
+        errors.EngineError: It cannot be written for another reason.
     """
     import openvino
 
     network = graph(backbone, torch_checkpoint.read(file))
     with files.atomic_dir(folder) as scratch:
-        openvino.save_model(network, scratch / convert.NETWORK, compress_to_fp16=False)
+        try:
+            openvino.save_model(network, scratch / convert.NETWORK, compress_to_fp16=False)
+        except RuntimeError as error:  # which does not say why
+            message = f"{backbone.name} could not be written to {str(folder)!r}: {error}"
+            files.check_room(folder, message)
+            raise errors.EngineError(message) from error
 
 
 def graph(backbone: zoo.Backbone, tensors: lite.Tensors) -> Any:
