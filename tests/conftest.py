@@ -155,7 +155,7 @@ def engines(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module", autouse=True)
+@pytest.fixture(scope="module")
 def _removed_when_passed(
     request: pytest.FixtureRequest, engines: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[None]:
@@ -176,9 +176,7 @@ def _removed_when_passed(
 
 
 @pytest.fixture(scope="module")
-def home(
-    engines: Path, tmp_path_factory: pytest.TempPathFactory, _removed_when_passed: None
-) -> Path:
+def home(engines: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A TRIPTYCH_HOME for a file of tests, not shared with other files."""
     home = tmp_path_factory.mktemp("home")
     (home / "engines").symlink_to(engines, target_is_directory=True)
@@ -189,7 +187,9 @@ _test_numbers = itertools.count()
 
 
 @pytest.fixture(autouse=True)
-def _isolated_folders(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _isolated_folders(
+    _removed_when_passed: None, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Keep tests away from the folders of the person who runs them."""
     monkeypatch.setenv("TRIPTYCH_HOME", str(home))
     monkeypatch.setenv("KERAS_HOME", str(home.with_name(f"keras-{next(_test_numbers)}")))
