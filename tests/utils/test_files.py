@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from threading import Event
 from threading import Thread
+from types import FrameType
+from typing import Any
 
 import pytest
 
@@ -87,6 +94,40 @@ def test_readers_get_the_old_content_or_the_new_one(tmp_path: Path) -> None:
         assert path.read_bytes() in contents
     writer.join()
     assert os.listdir(tmp_path) == ["file"]
+
+
+def is_interrupted(write: Callable[[], None], line: int) -> bool:
+    """Whether so many lines of `shutil` run, and Ctrl-C before the last of them is what arrives."""
+    lines = itertools.count(1)
+
+    def trace(frame: FrameType, event: str, _: Any) -> Any:
+        if frame.f_globals.get("__name__") != shutil.__name__:
+            return None
+        if event == "line" and next(lines) == line:
+            raise KeyboardInterrupt
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        write()
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.settrace(before)
+    return False
+
+
+@pytest.mark.parametrize("writer", [files.atomic_file, files.atomic_dir])
+def test_ctrl_c_while_scratch_is_removed_is_no_error_of_the_disk(
+    writer: Callable[[Path], Any], tmp_path: Path
+) -> None:
+    def write() -> None:
+        with writer(Path(tempfile.mkdtemp(dir=tmp_path)) / "new") as new:
+            (new / "file" if new.is_dir() else new).touch()
+
+    lines = list(itertools.takewhile(partial(is_interrupted, write), itertools.count(1)))
+    assert len(lines) > 20
 
 
 def test_a_block_that_fails_changes_nothing(tmp_path: Path) -> None:

@@ -76,10 +76,29 @@ def atomic_file(path: Path, *, scratch: Path | None = None, durable: bool = True
         >>> path.read_text()
         'complete'
     """
-    with tempfile.TemporaryDirectory(dir=scratch or path.parent, prefix=SCRATCH) as folder:
-        new = Path(folder) / path.name
+    with _temporary_dir(scratch or path.parent) as folder:
+        new = folder / path.name
         yield new
         replace(new, path, durable=durable)
+
+
+@contextlib.contextmanager
+def _temporary_dir(parent: Path, *, ignore_cleanup_errors: bool = False) -> Iterator[Path]:
+    """A directory below `parent` that is removed when the block ends.
+
+    Ctrl-C stays Ctrl-C where it comes while the directory is removed: if it comes between the
+    closing of a file and the note that it is closed, `shutil.rmtree` closes the file again, and
+    that error takes the place of the interrupt.
+    """
+    try:
+        with tempfile.TemporaryDirectory(
+            dir=parent, prefix=SCRATCH, ignore_cleanup_errors=ignore_cleanup_errors
+        ) as folder:
+            yield Path(folder)
+    except OSError as error:
+        if isinstance(error.__context__, KeyboardInterrupt):
+            raise error.__context__ from None
+        raise
 
 
 def replace(new: Path, path: Path, *, durable: bool = True) -> None:
@@ -162,10 +181,8 @@ def scratch_dir(parent: Path) -> Iterator[Path]:
             shutil.rmtree(path.parent)
     sweep(parent, f"{SCRATCH}*")
     while True:
-        with tempfile.TemporaryDirectory(
-            dir=parent, prefix=SCRATCH, ignore_cleanup_errors=True
-        ) as folder:
-            lock = file_lock(Path(folder) / LOCK, timeout_s=0)
+        with _temporary_dir(parent, ignore_cleanup_errors=True) as folder:
+            lock = file_lock(folder / LOCK, timeout_s=0)
             try:
                 lock.acquire()
             except (LockTimeout, FileNotFoundError):
@@ -173,7 +190,7 @@ def scratch_dir(parent: Path) -> Iterator[Path]:
             if not Path(lock.lock_file).exists():
                 continue  # likewise
             try:
-                yield Path(folder)
+                yield folder
             finally:
                 lock.release()
             return
