@@ -27,6 +27,7 @@ from werkzeug.routing import Rule
 from support import studios
 from triptych import settings
 from triptych.engines.conversion import convert
+from triptych.utils import extras
 from triptych.web import create_app
 from triptych.web.registry import Registry
 
@@ -202,7 +203,8 @@ def keras():  # type: ignore[no-untyped-def]
         # As in the program's own processes: a third less time to import.
         patch.setattr("sys.meta_path", [convert.Hidden(*convert.NEEDLESS), *sys.meta_path])
         warnings.simplefilter("ignore")
-        import keras
+        with extras.large_import():
+            import keras
     return keras
 
 

@@ -6,6 +6,7 @@ and checked in a child with the TensorFlow backend.
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import re
@@ -28,6 +29,7 @@ from triptych.ensemble.params import EnsembleParams
 from triptych.exports.source import KEY
 from triptych.preprocessing.recipe import Recipe
 from triptych.typing import Array
+from triptych.utils import extras
 from triptych.utils import worker
 from triptych.utils.formatting import plain_text
 
@@ -63,6 +65,8 @@ def _main() -> None:
 
 
 def _model(request: dict[str, Any]) -> Any:
+    with extras.large_import():
+        importlib.import_module("keras")
     from triptych.exports import keras_committee
 
     reference = request["reference"]
@@ -173,7 +177,8 @@ WRITERS: dict[str, Callable[[Any, dict[str, Any]], None]] = {
 
 
 def _open_keras(path: Path) -> Compute:
-    import keras
+    with extras.large_import():
+        import keras
 
     model = keras.saving.load_model(path, safe_mode=True)
 
@@ -185,7 +190,8 @@ def _open_keras(path: Path) -> Compute:
 
 
 def _open_savedmodel(path: Path) -> Compute:
-    import tensorflow as tf
+    with extras.large_import():
+        import tensorflow as tf
 
     loaded = tf.saved_model.load(str(path))
 
@@ -202,7 +208,8 @@ def _open_litert(path: Path) -> Compute:
     try:
         from ai_edge_litert.interpreter import Interpreter
     except ModuleNotFoundError:
-        from tensorflow.lite import Interpreter
+        with extras.large_import():
+            from tensorflow.lite import Interpreter
 
     # As many threads as there are cores, as LiteRT's own choice is one.
     runner = Interpreter(str(path), num_threads=os.cpu_count()).get_signature_runner(SIGNATURE)

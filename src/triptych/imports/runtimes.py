@@ -18,6 +18,7 @@ from triptych.engines.conversion import requests
 from triptych.engines.conversion.requests import RequestWorker
 from triptych.imports.formats import Format
 from triptych.typing import Array
+from triptych.utils import extras
 
 
 def installed(format_: Format) -> str | None:
@@ -122,6 +123,8 @@ RUNTIMES = {"onnx": _onnx, "tflite": _tflite, "savedmodel": _saved_model}
 
 def _answer(request: dict[str, Any]) -> None:
     file = request["inputs"]
+    with extras.large_import():
+        importlib.import_module(request["package"])
     outputs = RUNTIMES[request["format"]](request, np.load(file))
     np.save(file, np.concatenate(outputs))
 

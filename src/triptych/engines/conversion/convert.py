@@ -218,7 +218,8 @@ def _prepare() -> None:
     heavy = () if os.environ["KERAS_BACKEND"] == "tensorflow" else ("tensorflow",)
     sys.meta_path.insert(0, Hidden(*heavy, *NEEDLESS))
     sys.modules["scipy.signal"] = _Later("scipy.signal")
-    importlib.import_module("keras")
+    with extras.large_import():
+        importlib.import_module("keras")
 
 
 def _answer(request: dict[str, Any]) -> Any:

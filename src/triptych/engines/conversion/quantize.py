@@ -95,8 +95,9 @@ class _SavedInputs:
 def _main(network: str, inputs: str, target: str) -> None:
     # NNCF reports each use to its makers where this is installed; nothing may leave the machine.
     cast(dict[str, Any], sys.modules)["openvino_telemetry"] = None
-    import nncf
-    import openvino
+    with extras.large_import():
+        import nncf
+        import openvino
 
     samples = _SavedInputs(Path(inputs))
     quantized = nncf.quantize(
