@@ -280,3 +280,21 @@ def test_the_second_start_loads_no_keras(folder: Path) -> None:
     )
     ran = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
     assert ran.stdout.splitlines()[-1] == "[]"
+
+
+IMPORTED_SLOWLY = """
+import runpy, sys
+
+class Slow:
+    def find_spec(self, name, *of):
+        if name == "triptych.cli":
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, Slow())
+runpy.run_module("triptych", run_name="__main__")
+"""
+
+
+def test_ctrl_c_during_imports_shows_no_traceback() -> None:
+    ran = subprocess.run([sys.executable, "-c", IMPORTED_SLOWLY], capture_output=True, text=True)
+    assert (ran.returncode, ran.stderr) == (1, "Aborted!\n")

@@ -304,10 +304,15 @@ def test_a_zip_with_labels_of_coco_is_read_by_the_studio(projects, visit, tmp_pa
     expect(page.locator("#notice")).to_contain_text("all.json says what the photos show")
 
 
-def test_a_zip_selected_for_a_class_goes_into_it(projects, garden, visit):
+def test_a_zip_selected_for_a_class_goes_into_it(projects, garden, visit, expected):
     page = visit(f"/projects/{garden}")
     page.get_by_label("Choose photos for ants").set_input_files(files(("pets.zip", zipped())))
     wait_for_photos(page, "ants", 4)
+    # Where the project was removed in another tab, the page says so.
+    projects.remove(garden)
+    expected.append("404")
+    page.get_by_label("Choose photos for ants").set_input_files(files(("pets.zip", zipped())))
+    expect(page.locator("#notice")).to_contain_text("There is no project 'garden'")
 
 
 def test_a_zip_dropped_beside_the_classes_adds_classes(projects, garden, visit):

@@ -109,8 +109,13 @@ async function answerOf(response) {
   const isJson = response.headers.get("Content-Type")?.startsWith("application/json");
   const body = isJson ? await response.json() : await response.text();
   if (response.ok) return body;
-  const message = isJson && body.error?.message;
+  const message = isJson ? body.error?.message : sentenceIn(body);
   throw new Refused(message || _("The studio answered {status}.", { status: String(response.status) }), response.status);
+}
+
+/** What a page with an error says. */
+function sentenceIn(html) {
+  return new DOMParser().parseFromString(html, "text/html").querySelector(".error-page p")?.textContent;
 }
 
 /** @param {number} spent_ms @param {AbortSignal} [signal] ends the wait early, with an error */
