@@ -27,10 +27,10 @@ import common
 from triptych import features
 from triptych.engines.options import EngineOptions
 from triptych.models import zoo
-from triptych.studio.sorting import plan
 from triptych.training import active_learning
 from triptych.training import heads
 from triptych.training import learning_curve
+from triptych.training import open_set
 from triptych.training.learning_curve import CurvePoint
 from triptych.typing import Array
 
@@ -97,7 +97,6 @@ def main() -> None:
         grouped = group_purity(photos)
         row = figures[name] = {"full": full, "needed": needed, "early": early, "groups": grouped}
         row["interval"] = interval_coverage(photos)
-        row["strangers"] = strangers(photos)
         print(
             f"| {name} | {classes} | {runs['random'][0]['pool']} | {100 * full:.1f} % "
             f"| {spread(needed['random'])} | {spread(needed['coverage'])} "
@@ -112,8 +111,6 @@ def main() -> None:
     trials = sum(each["interval"][1] for each in figures.values())
     print(f"\nIntervals: the truth lies within {hits} of {trials}.")
     claims["intervals of 80 % hold the truth at least so often"] = hits >= 0.8 * trials
-    for name, row in figures.items():
-        print(name, row["strangers"])
     figures["large"] = large()
     print(figures["large"])
     common.finish("sorting", figures, claims)
@@ -248,44 +245,6 @@ def interval_coverage(photos: Photos) -> tuple[int, int]:
     return hits, trials
 
 
-def strangers(photos: Photos) -> dict[str, float]:
-    """What is offered of photos whose class nobody has named: half of the classes.
-
-    The most confident answers, 80 % of those to photos of named classes, stand for the sure ones.
-    """
-    shares = []
-    for seed in SEEDS:
-        random = np.random.default_rng(seed)
-        classes = int(photos.targets.max()) + 1
-        named = random.permutation(classes)[: max(2, classes // 2)]
-        (candidates,) = np.nonzero(np.isin(photos.targets, named))
-        vectors = photos.vectors[0]
-        count = min(8 * len(named), len(candidates) // 2)
-        chosen = active_learning.order(vectors[candidates], vectors[:0], count=count)
-        labelled = candidates[chosen]
-        heap = np.setdiff1d(np.arange(len(photos.targets)), labelled)
-        if len(named) == classes:
-            continue
-        probs = predict(photos, labelled, heap)
-        is_known = np.isin(photos.targets[heap], named)
-        top = probs.max(axis=1)
-        sure = top >= np.quantile(top[is_known], 0.2)
-        p_values = active_learning.class_p_values(
-            vectors[heap], probs.argmax(axis=1), vectors[labelled], photos.targets[labelled]
-        )
-        offered = sure & (p_values > plan.STRANGE)
-        shares.append(
-            [
-                sure[~is_known].mean(),
-                offered[~is_known].mean(),
-                1 - offered[is_known].sum() / sure[is_known].sum(),
-            ]
-        )
-    names = ("sure_of_strangers", "offered_of_strangers", "withheld_of_known")
-    means = np.mean(shares, axis=0) if shares else np.full(3, np.nan)
-    return {name: round(float(share), 3) for name, share in zip(names, means, strict=True)}
-
-
 def draw(targets: Array, pool: Array, count: int, random: np.random.Generator) -> Array:
     """At most so many photos of each class, class by class."""
     rows = [random.permutation(pool[targets[pool] == each])[:count] for each in np.unique(targets)]
@@ -293,7 +252,7 @@ def draw(targets: Array, pool: Array, count: int, random: np.random.Generator) -
 
 
 def large() -> dict[str, float]:
-    """The cost of ordering and grouping a large heap: processor seconds, and memory."""
+    """The cost of what a plan does with a large heap: processor seconds, and memory."""
     random = np.random.default_rng(0)
     centres = random.normal(size=(50, 1280))
     vectors = centres[random.integers(50, size=LARGE)] + random.normal(size=(LARGE, 1280))
@@ -304,11 +263,17 @@ def large() -> dict[str, float]:
     ordered_s = time.process_time()
     groups = active_learning.groups(vectors, centres=order)
     grouped_s = time.process_time()
+    labels = random.integers(50, size=LARGE // 10)
+    predicted = random.integers(50, size=LARGE)
+    strange, wrong = open_set.strangeness(vectors, predicted, vectors[: LARGE // 10], labels)
+    open_set.select(open_set.p_values(strange, wrong), 0.1)
+    offered_s = time.process_time()
     after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return {
         "photos": LARGE,
         "order_s": round(ordered_s - begun_s, 2),
         "groups_s": round(grouped_s - ordered_s, 2),
+        "offers_s": round(offered_s - grouped_s, 2),
         "groups": len(groups),
         "memory_mb": round((after - before) / 1000),
     }

@@ -150,7 +150,7 @@ def test_a_plan_is_made_goes_on_after_a_kill_and_is_followed(shapes: Projects, h
         verdict = classifier.classify(shapes.read(digest))
         assert (answer.status, answer.label) == (verdict.status, verdict.label.index)
         assert answer.prob == pytest.approx(verdict.prob, abs=1e-5)
-    offered = {digest for digest, answer in second.answers.items() if answer.is_offered}
+    offered = {digest for digest, answer in second.answers.items() if answer.is_selected}
     assert offered.isdisjoint(second.order)
     assert offered.union(second.order) == second.digests
 

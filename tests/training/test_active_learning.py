@@ -74,45 +74,6 @@ def test_uncertainty_is_one_minus_the_margin(raw):
     assert active_learning.uncertainty(probs) == pytest.approx(1 - (first - second))
 
 
-@settings(max_examples=60, deadline=None)
-@given(FEATURES, st.integers(1, 11), st.data())
-def test_p_values_are_shares_of_the_labelled_photos(features, count, data):
-    count = min(count, len(features) - 1)
-    labels = np.array(data.draw(st.lists(st.integers(0, 1), min_size=count, max_size=count)))
-    pool, labelled = features[count:], features[:count]
-    predicted = np.array(
-        data.draw(st.lists(st.integers(0, 2), min_size=len(pool), max_size=len(pool)))
-    )
-    p_values = active_learning.class_p_values(pool, predicted, labelled, labels)
-    # Written down once more, photo by photo.
-    vectors = features.astype(np.float64) - features.mean(axis=0)
-    unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-30)
-
-    def gap(row: int, label: int) -> float:
-        others = [1 - unit[row] @ unit[n] for n in range(count) if labels[n] == label and n != row]
-        return min(others, default=np.inf)
-
-    usual = [gap(row, labels[row]) for row in range(count)]
-    usual = [each for each in usual if np.isfinite(each)]
-    for number, label in enumerate(predicted):
-        mine = gap(count + number, label)
-        least, most = ((1 + sum(u >= mine + slip for u in usual)) for slip in (1e-4, -1e-4))
-        assert least <= p_values[number] * (1 + len(usual)) + 1e-9
-        assert p_values[number] * (1 + len(usual)) <= most + 1e-9
-
-
-def test_photos_of_a_class_that_nobody_named_are_strange():
-    random = np.random.default_rng(0)
-    kinds = np.repeat(np.eye(4) * 9, 30, axis=0) + random.normal(0, 1, (120, 4))
-    kind = np.repeat(np.arange(4), 30)
-    named = (np.arange(120) % 3 == 0) & (kind < 2)
-    pool = kinds[~named]
-    predicted = np.where(kind[~named] < 2, kind[~named], 1)
-    p_values = active_learning.class_p_values(pool, predicted, kinds[named], kind[named])
-    assert (p_values[kind[~named] >= 2] <= 0.1).all()
-    assert (p_values[kind[~named] < 2] > 0.1).mean() > 0.8
-
-
 def test_the_first_photos_are_from_different_regions_and_typical():
     random = np.random.default_rng(0)
     regions = np.repeat(np.eye(5) * 9, [40, 30, 20, 10, 5], axis=0)
@@ -128,11 +89,12 @@ def test_the_first_photos_are_from_different_regions_and_typical():
     assert region[one] == 2
 
 
-def test_a_large_pool_is_ordered_by_a_part_of_it():
+def test_a_large_pool_is_ordered_by_a_part_of_it(monkeypatch):
+    monkeypatch.setattr(active_learning, "MOST_CANDIDATES", 200)
     random = np.random.default_rng(0)
-    pool = random.normal(size=(active_learning.MOST_CANDIDATES + 500, 4)).astype(np.float32)
+    pool = random.normal(size=(250, 4)).astype(np.float32)
     order = active_learning.order(pool, pool[:0])
-    assert len(set(order.tolist())) == active_learning.MOST_CANDIDATES
+    assert len(set(order.tolist())) == 200
     assert order.tolist() == active_learning.order(pool, pool[:0]).tolist()
 
 

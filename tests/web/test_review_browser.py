@@ -5,9 +5,11 @@ Any error in the browser's console fails the test.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 
 import pytest
+from werkzeug.serving import make_server
 
 from support import browser
 from support import studios
@@ -20,11 +22,15 @@ from support.browser import screenshot
 from support.browser import wait_for
 from support.images import plain_image
 from support.images import squares
+from triptych import settings
 from triptych.studio.projects import Projects
 from triptych.studio.sorting import INBOX
 from triptych.studio.sorting import PROJECT
 from triptych.studio.sorting import Answer
 from triptych.studio.sorting import Plan
+from triptych.web import create_app
+from triptych.web.registry import Registry
+from triptych.web.studio import sorting
 
 pytestmark = browser.MARKS
 
@@ -144,7 +150,11 @@ def keep(projects: Projects, *seeds: int) -> None:
 def heap(projects: Projects, key: str) -> list[str]:
     """Ten photos without a class: six the committee is sure of, two alone, and two alike."""
     digests = [projects.add(key, f"heap-{n}.png", squares(200 + n)).digest for n in range(10)]
-    answers = [*[Answer("sure", 1, 0.9)] * 6, Answer("none", 2, 0.5), Answer("unsure", 0, 0.6)]
+    answers = [
+        *[Answer("sure", 1, 0.9, is_selected=True)] * 6,
+        Answer("none", 2, 0.5),
+        Answer("unsure", 0, 0.6),
+    ]
     answers += [Answer("unsure", 2, 0.7)] * 2
     known = dict(zip(digests, answers, strict=True))
     Plan(1, known, digests[6:], [digests[8:]], frozenset(digests)).write(
@@ -237,6 +247,35 @@ def test_a_heap_is_sorted_by_keyboard_alone(visit, projects):
     expect(said).to_have_text("1 photo in z moths.")
     assert trained_project.photos_by_name(projects, key)["heap-8.png"].class_id == ids[-1]
     assert_focused(page, "heap-9.png")
+
+
+def test_what_is_more_than_one_can_accept_at_once_is_offered_next(visit, projects, monkeypatch):
+    monkeypatch.setattr(sorting, "AT_ONCE", 4)
+    key = trained_project.create(projects, title="Large heap")
+    trained_project.train(projects, key)
+    heap(projects, key)
+    registry = Registry(studios.fake_classifier, studios.catalogue("lite"), "lite")
+    app = create_app(settings.load({}, home=projects.home), registry)
+    server = make_server("127.0.0.1", 0, app, threaded=True)  # here, where the limit is less
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    page = visit()
+    page.goto(f"http://127.0.0.1:{server.port}/projects/{key}/sort")
+    expect(page.get_by_text("At most 4 are accepted at once")).to_be_visible()
+    page.get_by_text("See them, the strangest first").click()
+    page.locator("form.proposal [data-photo] input").first.uncheck()
+    page.get_by_role("button", name="Accept 4").click()
+    expect(page.locator("#undo [role=status]")).to_have_text("3 photos in bees.")
+    # The other two come, and the one that was left out is left out again.
+    rest = page.locator("form.proposal:visible")
+    expect(rest).to_contain_text("3 photos look like bees")
+    expect(rest.locator("input:checked")).to_have_count(2)
+    rest.get_by_role("button", name="Accept all").click()
+    expect(page.locator("#left")).to_have_text("5 photos left to sort")
+    page.get_by_role("button", name="Undo").click()
+    expect(page.locator("#left")).to_have_text("7 photos left to sort")
+    page.get_by_role("button", name="Undo").click()
+    expect(page.locator("#left")).to_have_text("10 photos left to sort")
+    server.shutdown()
 
 
 def test_the_inbox_by_keyboard_alone(visit, projects, key):

@@ -28,8 +28,9 @@ JSON = {"Accept": "application/json"}
 SURE, UNSURE, NONE = "sure", "unsure", "none"
 # What a committee of ants, bees and wasps answers about the photos of the heap.
 ANSWERS = [
-    *[Answer(SURE, 1, 0.9 + n / 1000) for n in range(6)],
-    *[Answer(UNSURE, 0, 0.6), Answer(NONE, 2, 0.5), Answer(UNSURE, 0, 0.7), Answer(SURE, 2, 0.9)],
+    *[Answer(SURE, 1, 0.9 + n / 1000, 0.3, is_selected=True) for n in range(6)],
+    *[Answer(UNSURE, 0, 0.6), Answer(NONE, 2, 0.5), Answer(UNSURE, 0, 0.7)],
+    Answer(SURE, 2, 0.9, 0.3, is_selected=True),
 ]
 
 
@@ -105,9 +106,7 @@ def test_all_that_the_committee_is_sure_of_is_accepted_and_taken_back_at_once(
     page = client.get(f"/projects/{key}/sort").text
     assert "10 photos left to sort" in page
     assert '<strong>6</strong> photos look like <strong translate="no">bees</strong>' in page
-    assert "at least 95\xa0% are right" in page
-    # Out of fold, three bees were called bees as surely, and two ants.
-    assert "3 of 5 such answers were right when it was tested" in page
+    assert "at most 10\xa0% are expected to be wrong" in page
     fields = form_of(page, "bees")
     assert {value.partition(":")[0] for value in fields["photo"]} == set(heap[:6])
     answer = post(client, f"/projects/{key}/sort", **fields).json
@@ -119,15 +118,48 @@ def test_all_that_the_committee_is_sure_of_is_accepted_and_taken_back_at_once(
     assert set(classes(projects, key).values()) == {None}
 
 
-def test_strange_photos_come_first_and_are_not_offered(client, projects, key, heap):
+def test_strange_photos_come_first_and_what_was_not_selected_is_named_by_hand(
+    client, projects, key, heap
+):
     answers = dict(zip(heap, ANSWERS, strict=True))
-    for digest, p_value in zip(heap[:4], (0.9, 0.3, 0.5, 0.05), strict=True):
-        answers[digest] = answers[digest]._replace(p_value=p_value)
-    Plan(1, answers, [heap[3], *heap[6:9]], [], frozenset(heap)).write(projects.home, key, PROJECT)
-    page = client.get(f"/projects/{key}/sort").text
+    for digest, strangeness in zip(heap[:4], (0.1, 0.7, 0.5, 0.95), strict=True):
+        answers[digest] = answers[digest]._replace(strangeness=strangeness)
+    answers[heap[3]] = answers[heap[3]]._replace(is_selected=False)
+    answers[heap[8]] = answers[heap[8]]._replace(is_selected=True)  # unsure, and safe
+    Plan(1, answers, [heap[3], *heap[6:8]], [], frozenset(heap)).write(projects.home, key, PROJECT)
+    address = f"/projects/{key}/sort"
+    page = client.get(address).text
     photos = [value.partition(":")[0] for value in form_of(page, "bees")["photo"]]
-    assert photos == [heap[1], heap[2], heap[0], heap[4], heap[5]]
-    assert shown(page)[0] == heap[3]  # the committee is sure of it, too
+    assert photos == [heap[1], heap[2], heap[4], heap[5], heap[0]]
+    assert form_of(page, "ants")["photo"][0].startswith(heap[8])
+    assert shown(page) == [heap[3], *heap[6:8]]
+    # Where a person says that there is a class for everything, the committee's word counts.
+    page = client.get(address, query_string={"closed": 1}).text
+    photos = [value.partition(":")[0] for value in form_of(page, "bees")["photo"]]
+    assert photos == [heap[3], heap[1], heap[2], heap[4], heap[5], heap[0]]
+    assert shown(page) == heap[6:9]
+    assert "at least 95\xa0% are right" in page
+    # Out of fold, three bees were called bees as surely, and two ants.
+    assert "3 of 5 such answers were right when it was tested" in page
+    answer = post(client, address, **form_of(page, "bees"), closed=1).json
+    page = client.get(answer["address"]).text
+    assert "at least 95\xa0% are right" in page  # of wasps; it is still the same page
+    assert "photos look like <strong" not in page
+
+
+def test_where_nothing_can_be_offered_the_page_says_why(client, projects, key, heap):
+    answers = {
+        digest: answer._replace(is_selected=False)
+        for digest, answer in zip(heap, ANSWERS, strict=True)
+    }
+    Plan(1, answers, heap, [], frozenset(heap)).write(projects.home, key, PROJECT)
+    page = client.get(f"/projects/{key}/sort").text
+    assert "too few are named to tell" in page
+    wasps = next(each for each in projects.find(key).classes if each.name == "wasps")
+    projects.remove_class(key, wasps.id)
+    page = client.get(f"/projects/{key}/sort").text
+    assert "that takes three of them" in page
+    assert "look like <strong" not in page
 
 
 def test_what_others_decided_since_the_page_was_loaded_stays(client, projects, key, heap):

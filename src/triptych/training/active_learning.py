@@ -92,7 +92,7 @@ def order(
     count = min(len(candidates), photos if count is None else count)
     if len(labelled) > MOST_LABELLED:
         labelled = labelled[random.choice(len(labelled), MOST_LABELLED, replace=False)]
-    directions = _directions(np.concatenate([pool, labelled]))
+    directions = to_directions(np.concatenate([pool, labelled]))
     pool, labelled = directions[:photos], directions[photos:]
     likeness = np.maximum(pool[candidates] @ pool.T, 0)  # (K, N)
     covered = np.zeros(photos, np.float32)
@@ -115,55 +115,6 @@ def order(
         chosen[number], is_free[best] = best, False
         covered = np.maximum(covered, likeness[best])
     return candidates[chosen]
-
-
-def class_p_values(pool: Array, predicted: Array, labelled: Array, labels: Array) -> Float64Array:
-    """How plausible it is that photos belong to the classes that are predicted for them.
-
-    The distance of a photo is that to the nearest labelled photo of the class. The p-value is the
-    share of labelled photos that are at least as far from the nearest other one of their class. A
-    committee cannot know classes that nobody has named yet, and may be sure that their photos
-    belong to another one; those are farther away than photos of that class.
-
-    Args:
-        pool: Features, shape (N, F), of any length.
-        predicted: The class of each photo, shape (N,).
-        labelled: Features of labelled photos, shape (L, F); L may be 0.
-        labels: Their classes, shape (L,).
-
-    Returns:
-        In (0, 1], shape (N,); the least possible for a class without labelled photos.
-
-    Source: Bates et al., "Testing for Outliers with Conformal p-values", 2023.
-
-    Example:
-        >>> labelled, labels = np.array([[9, 0], [9, 1], [0, 9], [1, 9]]), np.array([0, 0, 1, 1])
-        >>> pool = np.array([[9, 0.5], [-9, -9]])
-        >>> class_p_values(pool, np.array([0, 1]), labelled, labels)
-        array([1. , 0.2])
-    """
-    directions = _directions(np.concatenate([pool, labelled]))
-    pool, labelled = directions[: len(pool)], directions[len(pool) :]
-    usual = _nearest(labelled, labels, labelled, labels, apart=True)
-    usual = np.sort(usual[np.isfinite(usual)])
-    gaps = _nearest(pool, predicted, labelled, labels)
-    nearer = np.searchsorted(usual, gaps - 1e-6)  # what rounding makes different is as far
-    return np.asarray((1 + len(usual) - nearer) / (1 + len(usual)))
-
-
-def _nearest(
-    rows: Array, classes: Array, labelled: Array, labels: Array, *, apart: bool = False
-) -> Float64Array:
-    """Distance (N,) to the nearest labelled photo of a class, or to another one, if ``apart``."""
-    nearest = np.full(len(rows), np.inf)
-    for start in range(0, len(rows) if len(labelled) else 0, CHUNK_SIZE):
-        some = np.arange(start, min(start + CHUNK_SIZE, len(rows)))
-        gaps = 1 - rows[some] @ labelled.T
-        gaps[classes[some, None] != labels] = np.inf
-        if apart:
-            gaps[np.arange(len(some)), some] = np.inf
-        nearest[some] = gaps.min(axis=1)
-    return nearest
 
 
 def groups(
@@ -197,7 +148,7 @@ def groups(
         >>> [group.tolist() for group in groups(pool, centres=np.array([2, 0, 4]))]
         [[2, 3], [0, 1]]
     """
-    directions = _directions(pool)
+    directions = to_directions(pool)
     classes = np.zeros(len(pool), np.intp) if classes is None else classes
     copies = np.arange(len(pool)) if copies is None else copies
     threshold = _usual_likeness(directions)
@@ -232,8 +183,8 @@ def _usual_likeness(directions: Float32Array) -> float:
     return float(np.median(likeness.max(axis=1)))
 
 
-def _directions(features: Array) -> Float32Array:
-    """Features without what all photos have in common, of length 1; shape (N, F)."""
+def to_directions(features: Array) -> Float32Array:
+    """Features (N, F) without what all photos have in common, of length 1."""
     vectors = features.astype(np.float32)
     vectors = vectors - vectors.mean(axis=0)
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)

@@ -42,8 +42,8 @@ from triptych.studio.projects import SORTING
 from triptych.studio.projects import UNSORTED
 from triptych.studio.projects import Projects
 from triptych.training import active_learning
+from triptych.training import open_set
 from triptych.typing import Float32Array
-from triptych.typing import Float64Array
 from triptych.utils import files
 
 PROJECT, INBOX = "project", "inbox"
@@ -51,9 +51,13 @@ SOURCES = (PROJECT, INBOX)
 # The network that photos are compared by: embedded, quick, and part of the default committee, so
 # that its features are not computed for this alone.
 BACKBONE = "lite0"
-# A photo that is farther from the labelled photos of a class than 9 of 10 of those are from each
-# other is not offered as one of them, however sure the committee is: its class may not exist yet.
-STRANGE = 0.1
+# Of the photos that are offered, so many may be expected to be wrong.
+WRONG_SHARE = 0.1
+# A photo as strange as half of the labelled ones would be without their class is probably of a
+# class that nobody has named.
+NEW = 0.5
+# Strangeness is stored up to this, as JSON has no infinity.
+MOST_STRANGE = 10.0
 # Answers are stored so many at a time, which is what a kill loses at most.
 BATCH = 16
 # A vector of the store begins with the index of the status.
@@ -70,19 +74,16 @@ class Answer(NamedTuple):
         status: As in `triptych.results.Verdict`; ``"unreadable"`` where it could not be decoded.
         label: Index of the most probable class.
         prob: Its probability, in [0, 1].
-        p_value: How plausible it is that the photo belongs to that class, by the labelled photos
-            of the class; see `active_learning.class_p_values`.
+        strangeness: How strange the photo is in that class; see `open_set.strangeness`.
+        is_selected: Whether it is among photos of which at most `WRONG_SHARE` are expected to be
+            wrong, be it that some are of a class that nobody has named.
     """
 
     status: str | None
     label: int
     prob: float
-    p_value: float = 1.0
-
-    @property
-    def is_offered(self) -> bool:
-        """Whether it is sure, and its photo not far from the labelled photos of the class."""
-        return self.status == SURE and self.p_value > STRANGE
+    strangeness: float = 0.0
+    is_selected: bool = False
 
 
 @dataclass(frozen=True)
@@ -185,6 +186,7 @@ def make(
     (vectors,) = features.extract(
         [*pool, *others], extractors, store, progress=functools.partial(progress, COMPARING)
     )
+    pool_vectors, labelled_vectors = vectors[: len(pool)], vectors[len(pool) :]
     version, answers = None, {}
     weights, classes = np.ones(len(pool)), np.zeros(len(pool), np.intp)
     if versions:
@@ -193,23 +195,28 @@ def make(
         rows = _ask(asked.bundle, pool, store, options, progress)
         classes = rows[:, 1:].argmax(axis=1)
         ids = np.array([each.id if each else 0 for each in asked.current_classes])
-        p_values = active_learning.class_p_values(
-            vectors[: len(pool)], ids[classes], vectors[len(pool) :], np.array([*labelled.values()])
+        strange, wrong = open_set.strangeness(
+            pool_vectors, ids[classes], labelled_vectors, np.array([*labelled.values()])
         )
-        answers = dict(zip(digests, map(_answer_of, rows, p_values), strict=True))
-        weights = _weights(rows, p_values)
+        p_values = open_set.p_values(strange, wrong)
+        selected = open_set.select(p_values, WRONG_SHARE)
+        answers = dict(zip(digests, map(_answer_of, rows, strange, selected), strict=True))
+        # A label teaches most where a photo is like none of the labelled ones.
+        is_new = (rows[:, 0] == STATUSES.index(NONE)) | (len(wrong) > 0 and p_values > NEW)
+        weights = np.where(is_new, 1.0, active_learning.uncertainty(rows[:, 1:]))
     progress(ORDERING, 0, 0)
     # What is offered is not labelled by hand.
     by_hand = np.array(
-        [n for n, each in enumerate(digests) if not (answers and answers[each].is_offered)], int
+        [n for n, each in enumerate(digests) if not (answers and answers[each].is_selected)], int
     )
     if not len(by_hand):
         return Plan(version, answers, digests=known)
-    order = active_learning.order(vectors[by_hand], vectors[len(pool) :], weights=weights[by_hand])
+    by_hand_vectors = pool_vectors[by_hand]
+    order = active_learning.order(by_hand_vectors, labelled_vectors, weights=weights[by_hand])
     names = [digests[number] for number in by_hand]
     copies = near.groups(projects.sketches(names))
     groups = active_learning.groups(
-        vectors[by_hand], centres=order, classes=classes[by_hand], copies=copies
+        by_hand_vectors, centres=order, classes=classes[by_hand], copies=copies
     )
     return Plan(
         version,
@@ -274,13 +281,12 @@ def _row_of(answer: Verdict | Failure, classes: int) -> Float32Array:
     return row
 
 
-def _answer_of(row: Float32Array, p_value: float) -> Answer:
-    label = int(row[1:].argmax())
-    prob = round(float(row[1 + label]), 6)
-    return Answer(STATUSES[int(row[0])], label, prob, round(float(p_value), 6))
-
-
-def _weights(rows: Float32Array, p_values: Float64Array) -> Float64Array:
-    """How much a label of each photo could teach: most where it is like none of the photos."""
-    is_new = (rows[:, 0] == STATUSES.index(NONE)) | (p_values <= STRANGE)
-    return np.where(is_new, 1.0, active_learning.uncertainty(rows[:, 1:]))
+def _answer_of(row: Float32Array, strangeness: float, is_selected: np.bool_) -> Answer:
+    status, label = STATUSES[int(row[0])], int(row[1:].argmax())
+    return Answer(
+        status,
+        label,
+        round(float(row[1 + label]), 6),
+        round(min(float(strangeness), MOST_STRANGE), 6),
+        bool(is_selected) and status not in (NONE, "unreadable"),
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ import numpy as np
 
 from triptych import bundles
 from triptych.engines.options import INT8
+from triptych.results import SURE
 from triptych.studio import review
 from triptych.studio.bundle_jobs import BundleJob
 from triptych.studio.bundle_jobs import BundleJobs
@@ -22,6 +24,7 @@ from triptych.studio.projects import Project
 from triptych.studio.projects import Projects
 from triptych.studio.review import Review
 from triptych.studio.sorting import plan
+from triptych.studio.sorting.plan import Answer
 from triptych.studio.sorting.plan import Plan
 from triptych.training import learning_curve
 from triptych.training.feature_set import VALIDATION_SHARE
@@ -43,8 +46,8 @@ class HeapPhoto:
             asked, or can promise nothing.
         suggested: The most probable class, by its current name.
         prob: Its probability, in [0, 1].
-        p_value: How plausible it is that the photo belongs to that class.
-        is_offered: Whether it can be accepted without a look.
+        strangeness: How strange the photo is in that class, from 0.
+        is_offered: Whether it can be accepted together with the others of its class.
     """
 
     digest: str
@@ -52,26 +55,26 @@ class HeapPhoto:
     status: str | None = None
     suggested: Class | None = None
     prob: float = 0.0
-    p_value: float = 1.0
+    strangeness: float = 0.0
     is_offered: bool = False
 
 
 @dataclass(frozen=True)
 class Proposal:
-    """The photos of one class that the committee is sure of.
+    """The photos that can be accepted together as those of one class.
 
     Args:
         suggested: The class.
-        photos: The strangest first: those farthest from the labelled photos of the class.
-        tested: How many labelled photos it called this class as surely, without having been
-            trained on them.
+        photos: The strangest first.
+        tested: How many labelled photos the committee called this class as surely, without having
+            been trained on them; 0 where they are not offered because it is sure.
         right: How many of those were of this class.
     """
 
     suggested: Class
     photos: list[HeapPhoto]
-    tested: int
-    right: int
+    tested: int = 0
+    right: int = 0
 
 
 @dataclass(frozen=True)
@@ -105,6 +108,7 @@ class Heap:
         total: How many photos wait.
         photos: Those to label by hand, in order.
         groups: Those of `photos` that are alike, without what was sorted since.
+        is_closed: Whether all photos are of the project's classes, as a person says.
         proposals: By class, the largest first.
         version: Of the committee that was asked; ``None`` for none.
         newest: Of the project's newest committee; ``None`` if it was not taught yet.
@@ -121,6 +125,7 @@ class Heap:
     total: int
     photos: list[HeapPhoto] = field(repr=False)
     groups: list[list[HeapPhoto]] = field(repr=False)
+    is_closed: bool
     proposals: list[Proposal] = field(repr=False)
     version: int | None
     newest: int | None
@@ -130,6 +135,11 @@ class Heap:
     is_outdated: bool
     changes: int
     left: LabelsLeft | None
+
+    @property
+    def named(self) -> int:
+        """How many classes have photos."""
+        return sum(each.photos > 0 for each in self.project.classes)
 
     @property
     def needs_plan(self) -> bool:
@@ -197,8 +207,18 @@ class Sorting:
         return ""
 
 
-def heap_of(projects: Projects, home: Path, key: str, source: str) -> Heap:
+def heap_of(
+    projects: Projects, home: Path, key: str, source: str, *, is_closed: bool = False
+) -> Heap:
     """A heap as it is today.
+
+    Args:
+        projects: The projects.
+        home: Home folder.
+        key: Of the project.
+        source: `plan.PROJECT` or `plan.INBOX`.
+        is_closed: Whether all photos are of the project's classes, as a person says: then those are
+            offered that the committee is sure of, and else those that the plan selected.
 
     Raises:
         errors.UnknownName: There is no such project.
@@ -210,22 +230,30 @@ def heap_of(projects: Projects, home: Path, key: str, source: str) -> Heap:
     made = Plan.read(home, key, source)
     current = made if made and made.version == version else None
     asked = newest if current else None  # an older plan still says which photos are alike
-    photos = {digest: _photo(digest, name, current, asked) for digest, name in waiting}
+    answers = current.answers if current else {}
+    photos = {
+        digest: _photo(digest, name, answers.get(digest), asked, is_closed)
+        for digest, name in waiting
+    }
     known = made or Plan(None)
-    sure = [photo for photo in photos.values() if photo.is_offered]
-    by_hand = [digest for digest in known.order if digest in photos]
-    rest = {*by_hand, *(photo.digest for photo in sure)}
-    by_hand += [digest for digest in photos if digest not in rest]
-    groups = [[photos[each] for each in group if each in photos] for group in known.groups]
+    to_name = {digest: photo for digest, photo in photos.items() if not photo.is_offered}
+    by_hand = [digest for digest in known.order if digest in to_name]
+    ordered = {*by_hand}
+    by_hand += [digest for digest in to_name if digest not in ordered]
+    groups = [[to_name[each] for each in group if each in to_name] for group in known.groups]
     params = newest.bundle.params.rule(newest.bundle.about["rule"]) if newest else None
     precision = newest.bundle.params.provenance.get("precision") if newest else None
+    proposals = _proposals([photo for photo in photos.values() if photo.is_offered])
+    if is_closed and asked and params:
+        proposals = [_with_test(proposal, asked, params.sure) for proposal in proposals]
     return Heap(
         project=project,
         source=source,
         total=len(photos),
         photos=[photos[digest] for digest in by_hand],
         groups=[group for group in groups if len(group) > 1],
-        proposals=_proposals(sure, asked, params.sure if params else math.inf),
+        is_closed=is_closed,
+        proposals=proposals,
         version=current.version if current else None,
         newest=version,
         promise=precision if params and params.is_fitted and params.sure <= 1 else None,
@@ -237,32 +265,42 @@ def heap_of(projects: Projects, home: Path, key: str, source: str) -> Heap:
     )
 
 
-def _photo(digest: str, name: str, made: Plan | None, asked: Review | None) -> HeapPhoto:
-    answer = made.answers.get(digest) if made else None
+def _photo(
+    digest: str, name: str, answer: Answer | None, asked: Review | None, is_closed: bool
+) -> HeapPhoto:
     if answer is None or asked is None or answer.status == "unreadable":
         return HeapPhoto(digest, name)
     suggested = asked.current_classes[answer.label]
-    is_offered = answer.is_offered and suggested is not None
+    is_offered = answer.status == SURE if is_closed else answer.is_selected
     return HeapPhoto(
-        digest, name, answer.status, suggested, answer.prob, answer.p_value, is_offered
+        digest,
+        name,
+        answer.status,
+        suggested,
+        answer.prob,
+        answer.strangeness,
+        is_offered and suggested is not None,
     )
 
 
-def _proposals(sure: list[HeapPhoto], asked: Review | None, threshold: float) -> list[Proposal]:
+def _proposals(offered: list[HeapPhoto]) -> list[Proposal]:
     by_class: dict[Class, list[HeapPhoto]] = {}
-    for photo in sorted(sure, key=lambda photo: (photo.p_value, photo.prob)):
+    for photo in sorted(offered, key=lambda photo: (-photo.strangeness, photo.prob)):
         if photo.suggested:
             by_class.setdefault(photo.suggested, []).append(photo)
-    proposals = []
-    for suggested, photos in by_class.items():
-        tested = right = 0
-        if asked and asked.predictions is not None:
-            probs, targets = asked.predictions.probs, asked.predictions.targets
-            label = asked.current_classes.index(suggested)
-            same = (probs.argmax(axis=1) == label) & (probs.max(axis=1) >= threshold)
-            tested, right = int(same.sum()), int((targets[same] == label).sum())
-        proposals.append(Proposal(suggested, photos, tested, right))
+    proposals = [Proposal(suggested, photos) for suggested, photos in by_class.items()]
     return sorted(proposals, key=lambda proposal: -len(proposal.photos))
+
+
+def _with_test(proposal: Proposal, asked: Review, sure: float) -> Proposal:
+    """A proposal, and how often answers as sure were right when the committee was tested."""
+    if asked.predictions is None:
+        return proposal
+    probs, targets = asked.predictions.probs, asked.predictions.targets
+    label = asked.current_classes.index(proposal.suggested)
+    same = (probs.argmax(axis=1) == label) & (probs.max(axis=1) >= sure)
+    tested, right = int(same.sum()), int((targets[same] == label).sum())
+    return dataclasses.replace(proposal, tested=tested, right=right)
 
 
 def labels_left(newest: Review, goal: float = GOAL) -> LabelsLeft | None:

@@ -34,10 +34,12 @@ byId("teach")?.addEventListener("submit", async (event) => {
   if (answer) location.assign(answer.address);
 });
 
-for (const each of document.querySelectorAll("form.proposal")) {
-  each.addEventListener("submit", (event) => {
+document.querySelectorAll("form.proposal").forEach(listenToProposal);
+
+function listenToProposal(proposal) {
+  proposal.addEventListener("submit", (event) => {
     event.preventDefault();
-    accept(each, event.submitter);
+    accept(proposal, event.submitter);
   });
 }
 
@@ -155,6 +157,25 @@ async function accept(proposal, button) {
   if (!answer) return;
   finish(answer, [...proposal.querySelectorAll("[data-photo]")], proposal);
   undo.querySelector("button").focus();
+  if (proposal.dataset.more !== undefined) await showNext(proposal);
+}
+
+/**
+ * Puts the next photos of the same class in the place of those that were accepted. What was left
+ * out comes again, and is left out again.
+ */
+async function showNext(proposal) {
+  const text = await send(location.href, { headers: { Accept: "text/html" } }).catch(() => null);
+  if (!text) return;
+  const page = new DOMParser().parseFromString(text, "text/html");
+  const next = page.querySelector(`form.proposal[data-class="${CSS.escape(proposal.dataset.class)}"]`);
+  if (!next) return;
+  for (const photo of proposal.querySelectorAll("[data-photo]:not([data-done])")) {
+    const again = next.querySelector(`[data-photo="${CSS.escape(photo.dataset.photo)}"] input`);
+    if (again) again.checked = false;
+  }
+  proposal.after(document.adoptNode(next));
+  listenToProposal(next);
 }
 
 /** Shows what became of photos. Those that others decided about stay as they are, too. */

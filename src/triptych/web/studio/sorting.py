@@ -68,7 +68,11 @@ def sort(key: str) -> str:
     if project.multilabel:
         waiting = list(kept.values())[: ON_A_PAGE[PHOTOS]]
         return flask.render_template("studio/sort.html", heap=None, waiting=waiting, **common)
-    heap = here.do(lambda: sorting.heap_of(here.projects, here.settings.home, key, source))
+    heap = here.do(
+        lambda: sorting.heap_of(
+            here.projects, here.settings.home, key, source, is_closed=_is_closed(args)
+        )
+    )
     teaching, job = here.do(lambda: here.jobs.latest(key)), here.sorting.latest(key)
     mode = GROUPS if args.get("by") == GROUPS and heap.groups else PHOTOS
     return flask.render_template(
@@ -79,6 +83,7 @@ def sort(key: str) -> str:
         shown=(heap.groups if mode == GROUPS else heap.photos)[: ON_A_PAGE[mode]],
         most_shown=SHOWN,
         at_once=AT_ONCE,
+        wrong_share=plan.WRONG_SHARE,
         left=left_in_words(heap.left) if heap.left else None,
         job=state(job),
         starts=_starts(heap, job) and not _is_under_way(teaching),
@@ -108,6 +113,11 @@ def _source(fields: Mapping[str, str]) -> str:
             )
         )
     return source
+
+
+def _is_closed(fields: Mapping[str, str]) -> bool:
+    """Whether a person says that all photos are of the project's classes."""
+    return fields.get("closed") == "1"
 
 
 def _starts(heap: Heap, latest: SortingJob | None) -> bool:
@@ -153,9 +163,9 @@ def decide(key: str) -> Response:
         return Sorted(batch, digests, len(classes) - len(digests), kept)
 
     done = here.change(carry_out)
-    back: dict[str, Any] = {"source": source, "by": form.get("by") or None, "batch": done.batch}
+    kept = ",".join(map(str, done.kept)) or None
     return redirect_or_json(
-        flask.url_for(".sort", key=key, kept=",".join(map(str, done.kept)) or None, **back),
+        _page(key, form, batch=done.batch, kept=kept),
         photos=list(done.digests),
         batch=done.batch,
         kept=list(done.kept),
@@ -233,8 +243,13 @@ def undo(key: str) -> Response:
         here.change(lambda: here.projects.reopen(kept, key, what["batch"]))
     else:
         here.change(lambda: here.projects.undo(key, what["batch"]))
-    address = flask.url_for(".sort", key=key, source=source, by=form.get("by") or None)
-    return redirect_or_json(address, left=_sources(key)[source])
+    return redirect_or_json(_page(key, form), left=_sources(key)[source])
+
+
+def _page(key: str, form: Mapping[str, str], **more: Any) -> str:
+    """The address of the page that a form is on."""
+    fields: dict[str, Any] = {name: form.get(name) or None for name in ("source", "by", "closed")}
+    return flask.url_for(".sort", key=key, **fields, **more)
 
 
 # ------------------------------------------------------------------ the job
@@ -246,15 +261,16 @@ def start(key: str) -> Response:
     here, source = context.current(), _source(flask.request.form)
     here.projects.find(key)
     here.change(lambda: here.sorting.start(key, source))
-    return redirect_or_json(flask.url_for(".sort", key=key, source=source))
+    return redirect_or_json(_page(key, flask.request.form))
 
 
 @blueprint.post("/<key>/sort/stop")
 def stop(key: str) -> Response:
     """Stop it; what the networks have computed is kept."""
-    here, source = context.current(), _source(flask.request.form)
+    here, form = context.current(), flask.request.form
+    _source(form)  # refuses one that is not there
     here.change(lambda: here.sorting.stop(key))
-    return redirect_or_json(flask.url_for(".sort", key=key, source=source))
+    return redirect_or_json(_page(key, form))
 
 
 @blueprint.get("/<key>/sort/job.json")
