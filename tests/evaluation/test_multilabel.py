@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,9 @@ from triptych import errors
 from triptych.bundles.metrics import MultilabelMetricsRecord
 from triptych.ensemble import multilabel as ensemble_multilabel
 from triptych.ensemble.multilabel import Threshold
+from triptych.ensemble.promise import PROMISED
+from triptych.ensemble.promise import TOO_FEW
+from triptych.ensemble.promise import TOO_MANY_MISTAKES
 from triptych.evaluation import MultilabelPredictions
 from triptych.evaluation import multilabel
 from triptych.evaluation import paired
@@ -106,9 +110,9 @@ def test_the_record_accepts_what_is_written_and_the_report_shows_it() -> None:
     targets = rng.random((30, 3)) < 0.4
     numbers = figures(np.clip(0.6 * targets + 0.5 * rng.random((30, 3)), 0, 1), targets)
     chosen = [
-        Threshold(0.5, "precision", 0.95, 12, 0.97, 0.8, 0.9),
-        Threshold(0.6, "precision", 0.95, 12, 0.81, 0.8, 0.9),
-        Threshold(2.0, "precision", 0.95, 3),
+        Threshold(0.5, "precision", 0.95, 80, 0.97, 0.8, 0.9, status=PROMISED),
+        Threshold(0.6, "precision", 0.95, 70, 0.81, 0.8, 0.9, status=TOO_MANY_MISTAKES),
+        Threshold(2.0, "precision", 0.95, 3, status=TOO_FEW),
     ]
     numbers["thresholds"] = [threshold.to_dict() for threshold in chosen]
     numbers["per_class"][2]["threshold"] = 2.0
@@ -116,8 +120,13 @@ def test_the_record_accepts_what_is_written_and_the_report_shows_it() -> None:
     labels = [row["label"] for row in numbers["per_class"]]
     notes = {name: report.MemberNote(0.5) for name in ("A", "B")}
     page = report.render(report.Report("<b>", "today", "photos", labels, numbers, notes))
-    text = " ".join(page.split())
-    assert "95 % of the answers with each class are right" in text.replace("\u00a0", " ")
+    text = " ".join(re.sub("<[^>]*>", "", page).split()).replace("\u00a0", " ")
+    assert f"with a confidence of 95 % each, of: {labels[0]}." in text
+    assert (
+        f"at least 59 photos with the class, and these have fewer: {labels[2]} (3 photos)." in text
+    )
+    assert f"too many of the most probable answers were wrong: {labels[1]}." in text
+    assert "95 % of the answers with each class are right" in text
     assert "2 classes do not reach that" in text
     assert "(never answered)" in text
     assert "not reached" in text

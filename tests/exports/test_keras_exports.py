@@ -212,7 +212,12 @@ def test_a_multilabel_committee_answers_all_classes_that_hold(
     assert len({tuple(run(photo).holds) for photo in checking.draw_photos()}) > 1
     facts = keras_formats.read_metadata(path)
     assert (facts["task"], facts["coverage"]) == ("multi-label", None)
-    assert facts["thresholds"][4] == {"value": 2.0, "chosen_for": "precision", "target": 0.95}
+    assert facts["thresholds"][4] == {
+        "value": 2.0,
+        "chosen_for": "precision",
+        "target": 0.95,
+        "status": None,
+    }
 
 
 def test_a_committee_that_was_not_fitted_promises_nothing(committee: Committee) -> None:

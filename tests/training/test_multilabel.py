@@ -192,12 +192,26 @@ def test_the_evidence_of_each_class_is_shown(classifier: Classifier, photos: Pat
     assert "class activation map" in maps[0].methods["conv"]
 
 
-def test_a_stated_precision_chooses_the_thresholds(photos: Path, home: Path) -> None:
-    precise = train(photos, home, "precise", label_precision=0.9)
+def test_a_stated_precision_is_promised_or_said_not_to_be(
+    photos: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"HOME": str(home), "PRECISION": "f32"}.items():
+        monkeypatch.setenv(f"TRIPTYCH_{name}", value)
+    two = ("--backbones", "conv,vit")
+    result = run("train", photos, "--name", "precise", *two, "--precision-of-labels", "90")
+    precise = bundles.find(home, "precise")
     thresholds = precise.params.thresholds
     assert {(each.chosen_for, each.target) for each in thresholds} == {("precision", 0.9)}
+    # So few photos prove nothing: at least 29 answers have to be right.
+    assert {each.status for each in thresholds} == {"too_few_to_promise"}
+    assert {each["status"] for each in precise.metrics["thresholds"]} == {"too_few_to_promise"}
+    assert "Not promised, fewer than 29 photos with the class: apples (" in result.output
     report = (precise.folder / "report.html").read_text(encoding="utf-8")
     assert "as precise as was asked for" in report
+    assert "It is not promised of every class." in report
+    assert "at least 29 photos" in report
+    card = (precise.folder / "README.md").read_text(encoding="utf-8")
+    assert "| photos with it | promised |" in card
 
 
 @pytest.mark.parametrize(

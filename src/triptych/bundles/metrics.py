@@ -205,6 +205,8 @@ class _MultilabelMistakeRecord(validation.OpenRecord):
 
 class _ThresholdRecord(validation.OpenRecord):
     target = _Share(required=True, allow_none=True)
+    status = validation.Text(allow_none=True)
+    positives = validation.Integer(least=0, load_default=0)
     precision = _Share(required=True, allow_none=True)
 
 

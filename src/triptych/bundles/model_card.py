@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from triptych.ensemble.params import EnsembleParams
+from triptych.ensemble.promise import PROMISED
+from triptych.ensemble.promise import RISK
 from triptych.utils import validation
 from triptych.utils.formatting import accuracy
 from triptych.utils.formatting import counted
@@ -254,18 +256,29 @@ def _thresholds(about: dict[str, Any]) -> list[str]:
         reached = [
             "" if each[name] is None else percent(each[name]) for name in ("precision", "recall")
         ]
+        promised = "yes" if each.get("status") == PROMISED else "no"
         rows.append(
             f"| {_plain(plain_text(label['name']))} | {value} | {' | '.join(reached)} | "
-            f"{each['positives']} |"
+            f"{each['positives']} |{'' if target is None else f' {promised} |'}"
         )
+    promise, column = [], ("", "")
+    if target is not None:
+        column = (" promised |", "---|")
+        promise = [
+            "Where the precision is promised, it holds for new photos like those with a confidence "
+            f"of {percent(1 - RISK, None)}; other classes are answered where their own "
+            f"probability is at least {percent(target, None)}, and nothing is promised of them.",
+            "",
+        ]
     return [
         "",
         "The probability of each class is that it holds for the photo, so they do not sum to 1. A "
         f"class is answered from its threshold on, which was chosen for {aim}; precision and "
         "recall are those on photos it was not chosen on.",
         "",
-        "| class | threshold | precision | recall | photos with it |",
-        "|---|---|---|---|---|",
+        *promise,
+        f"| class | threshold | precision | recall | photos with it |{column[0]}",
+        f"|---|---|---|---|---|{column[1]}",
         *rows,
     ]
 

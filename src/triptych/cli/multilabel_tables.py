@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from collections.abc import Mapping
 from typing import Any
 
 from triptych.cli import common
+from triptych.ensemble.promise import PROMISED
+from triptych.ensemble.promise import RISK
+from triptych.ensemble.promise import TOO_FEW
+from triptych.ensemble.promise import TOO_MANY_MISTAKES
+from triptych.ensemble.promise import least_photos
 from triptych.utils import formatting
 
 
@@ -28,7 +34,7 @@ def describe(name: str, metrics: Mapping[str, Any], about: Mapping[str, Any] | N
     ]
     classes += [_class_row(row) for row in metrics["per_class"]]
     lines = [common.table(rows), "", common.table(classes), "", f"on {images} photos"]
-    lines += _missed(metrics["per_class"], (about or {}).get("doubt"))
+    lines += _precisions(metrics["per_class"], (about or {}).get("doubt"))
     return "\n".join(lines)
 
 
@@ -58,21 +64,47 @@ def _class_row(row: Mapping[str, Any]) -> tuple[str, ...]:
     )
 
 
-def _missed(classes: list[Mapping[str, Any]], fitted: Mapping[str, Any] | None) -> list[str]:
-    """Classes that do not reach the stated precision on photos they were not chosen on."""
+def _precisions(
+    classes: list[Mapping[str, Any]], fitted: Mapping[str, Any] | None
+) -> Iterator[str]:
+    """Of which classes the stated precision is promised, and which reach it on other photos."""
     thresholds = (fitted or {}).get("thresholds", [])
     if not thresholds or thresholds[0]["target"] is None:
-        return []
+        return
     target = formatting.percent(thresholds[0]["target"], None)
-    reached = {
-        formatting.plain_text(row["label"]): each["precision"]
+    chosen = {
+        formatting.plain_text(row["label"]): each
         for row, each in zip(classes, thresholds, strict=True)
-        if each["precision"] is None or each["precision"] < each["target"]
     }
-    if not reached:
-        return [f"All classes reach a precision of {target} on photos they were not chosen on."]
+    by_status: dict[str | None, list[str]] = {}
+    for label, each in chosen.items():
+        by_status.setdefault(each.get("status"), []).append(label)
+    if promised := by_status.get(PROMISED):
+        confidence = formatting.percent(1 - RISK, None)
+        yield (
+            f"Promised with a confidence of {confidence} each, a precision of {target}: "
+            f"{', '.join(promised)}"
+        )
+    few = [
+        f"{label} ({formatting.counted(chosen[label]['positives'], 'photo')})"
+        for label in by_status.get(TOO_FEW, ())
+    ]
+    if few:
+        share = thresholds[0]["target"]
+        least = f"fewer than {least_photos(share)}" if share < 1 else "no number of"
+        yield f"Not promised, {least} photos with the class: {', '.join(few)}"
+    if mistaken := by_status.get(TOO_MANY_MISTAKES):
+        yield f"Not promised, too many mistakes for so few photos: {', '.join(mistaken)}"
+    if few or mistaken:
+        yield f"What is not promised is answered where its own probability is at least {target}."
     missed = [
         f"{label} ({'never answered' if share is None else formatting.percent(share)})"
-        for label, share in reached.items()
+        for label, share in ((label, each["precision"]) for label, each in chosen.items())
+        if share is None or share < thresholds[0]["target"]
     ]
-    return [f"Below a precision of {target} on photos they were not chosen on: {', '.join(missed)}"]
+    if missed:
+        yield (
+            f"Below a precision of {target} on photos they were not chosen on: {', '.join(missed)}"
+        )
+    else:
+        yield f"All classes reach a precision of {target} on photos they were not chosen on."

@@ -20,6 +20,9 @@ from triptych.ensemble.cascade import NEVER
 from triptych.ensemble.cascade import CascadeAnswers
 from triptych.ensemble.cascade import Stage
 from triptych.ensemble.params import EnsembleParams
+from triptych.ensemble.promise import PROMISED
+from triptych.ensemble.promise import TOO_FEW
+from triptych.ensemble.promise import TOO_MANY_MISTAKES
 from triptych.ensemble.rules import FITTED_RULE
 from triptych.typing import Indices
 from triptych.typing import Mask
@@ -44,12 +47,16 @@ class Threshold:
         value: In [0, 1], or `cascade.NEVER`, above 1: the class is never answered, as no threshold
             reached the stated precision.
         chosen_for: `F1`, or `PRECISION` for a stated precision.
-        target: The stated precision, in (0, 1); ``None`` for F1.
+        target: The stated precision, in (0, 1]; ``None`` for F1.
         positives: How many photos of the class it was chosen on.
         precision: Reached with thresholds that were chosen on other photos (cross-fitting);
             ``None`` where the class was not answered.
         recall: Likewise; ``None`` without photos of the class.
         f1: Likewise; ``None`` if both are.
+        status: Of a stated precision, `promise.PROMISED` if it holds for new photos with a
+            confidence of 1 - `promise.RISK`; else why that cannot be said: `promise.TOO_FEW` photos
+            of the class, or `promise.TOO_MANY_MISTAKES`. ``None`` for F1, and where it was not
+            tested.
     """
 
     value: float = 0.5
@@ -59,6 +66,7 @@ class Threshold:
     precision: float | None = None
     recall: float | None = None
     f1: float | None = None
+    status: str | None = None
 
     @property
     def is_missed(self) -> bool:
@@ -267,6 +275,7 @@ class _ThresholdRecord(validation.Record):
     value = validation.Number(least=0, required=True)
     chosen_for = validation.Text(choices=(F1, PRECISION), required=True)
     target = validation.Number(above=0, most=1, allow_none=True)
+    status = validation.Text(choices=(PROMISED, TOO_FEW, TOO_MANY_MISTAKES), allow_none=True)
     positives = validation.Integer(least=0, required=True)
     precision = validation.Number(least=0, most=1, allow_none=True)
     recall = validation.Number(least=0, most=1, allow_none=True)

@@ -18,6 +18,8 @@ from triptych.utils.text import text
 # Accepted risk that sure answers are right less often than promised.
 RISK = 0.05
 
+# What became of a promise.
+PROMISED = "promised"
 TOO_FEW = "too_few_to_promise"
 TOO_MANY_MISTAKES = "too_many_mistakes_to_promise"
 

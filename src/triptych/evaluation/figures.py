@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
 
+from triptych.ensemble.promise import RISK
+from triptych.ensemble.promise import least_photos
 from triptych.evaluation import metrics
 from triptych.evaluation import multilabel
 from triptych.utils import formatting
@@ -78,6 +80,7 @@ def _prepare_multilabel(numbers: Numbers) -> dict[str, Any]:
     exact = round(numbers["committee"]["subset_accuracy"] * numbers["images"])
     unknown = {"target": None, "precision": None}
     thresholds = numbers.get("thresholds") or [unknown] * len(numbers["per_class"])
+    target = next((each["target"] for each in thresholds if each["target"]), None)
     return {
         "numbers": numbers,
         "multilabel": True,
@@ -86,11 +89,13 @@ def _prepare_multilabel(numbers: Numbers) -> dict[str, Any]:
         "scores": [{"name": None, **numbers["committee"]}, *numbers["members"]],
         "classes": sorted(
             (
-                {**row, "chosen": {**chosen, "missed": _is_missed(chosen)}}
+                {**row, "chosen": {"status": None, **chosen, "missed": _is_missed(chosen)}}
                 for row, chosen in zip(numbers["per_class"], thresholds, strict=True)
             ),
             key=lambda row: row["f1"],
         ),
+        "least": least_photos(target) if target and target < 1 else None,
+        "confidence": 1 - RISK,
         "reliability": reliability(numbers["reliability"]),
         "curve": curve(()),
     }

@@ -82,7 +82,7 @@ class Source:
         params = self.committee.multilabel
         if params is None:
             return {}
-        facts = ("value", "chosen_for", "target")
+        facts = ("value", "chosen_for", "target", "status")
         return {
             "task": MULTILABEL,
             "thresholds": [

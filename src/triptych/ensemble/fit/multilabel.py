@@ -7,6 +7,7 @@ of photos says less about a class than the model does.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import replace
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from triptych import errors
+from triptych.ensemble.fit.calibration import clopper_pearson_lower
 from triptych.ensemble.fit.weights import choose_weights
 from triptych.ensemble.multilabel import F1
 from triptych.ensemble.multilabel import NEVER
@@ -24,6 +26,10 @@ from triptych.ensemble.multilabel import Threshold
 from triptych.ensemble.multilabel import logit
 from triptych.ensemble.multilabel import platt
 from triptych.ensemble.multilabel import unfitted
+from triptych.ensemble.promise import PROMISED
+from triptych.ensemble.promise import TOO_FEW
+from triptych.ensemble.promise import TOO_MANY_MISTAKES
+from triptych.ensemble.promise import least_photos
 from triptych.typing import Array
 from triptych.typing import Float64Array
 from triptych.typing import Indices
@@ -145,20 +151,26 @@ def choose_thresholds(
     Args:
         probs: Calibrated out-of-fold probabilities, shape (N, C).
         targets: Which classes hold, bool, shape (N, C).
-        precision: The share of answers that is to be right, in (0, 1]: the lowest threshold that
-            reaches it, so that as many photos as possible are found. ``None`` takes the highest F1
-            of thresholds from `LEAST_FOR_F1` on.
+        precision: The share of answers that is to be right, in (0, 1]: the lowest threshold of
+            which an exact test says so, with a risk of `promise.RISK` for each class, so that as
+            many photos as possible are found. That takes some photos: for 90 %, at least 29 of
+            which none is wrong. Where it cannot be promised, a class is answered where its own
+            probability is so high, unless too few of these answers are right. ``None`` takes the
+            highest F1 of thresholds from `LEAST_FOR_F1` on.
 
     Returns:
-        One per class; `NEVER` where no threshold reaches the precision.
+        One per class, with its ``status``; `NEVER` where answers are wrong too often.
 
     Source: Lipton, Elkan and Naryanaswamy, "Optimal Thresholding of Classifiers to Maximize F1
-    Measure", 2014.
+    Measure", 2014; fixed sequence testing of Angelopoulos, Bates, Candès, Jordan and Lei, "Learn
+    then Test", 2021.
 
     Example:
         >>> probs = np.repeat([[0.9], [0.6], [0.1]], 100, axis=0)
         >>> choose_thresholds(probs, probs > 0.5)[0].value
         0.35
+        >>> choose_thresholds(probs, probs > 0.5, precision=0.9)[0].status
+        'promised'
     """
     if precision is not None and not 0 < precision <= 1:
         raise errors.SettingError(
@@ -169,27 +181,66 @@ def choose_thresholds(
     thresholds = []
     for column, expected, holds in zip(probs.T, labels.T, targets.T, strict=True):
         order = np.argsort(-column, kind="stable")
-        prob, right = column[order].astype(np.float64), np.cumsum(expected[order])
-        answers = np.arange(1, len(prob) + 1)
-        # Equal probabilities are all in or all out, so a cut lies behind the last of them.
-        cuts = np.append(prob[1:] < prob[:-1], True)[: len(prob)]
-        value = NEVER
-        if precision is None:
-            score = np.where(cuts, 2 * right / (answers + expected.sum() + TINY), 0.0)
-            score[prob < LEAST_FOR_F1] = 0.0
-            best = int(score.argmax())
-            value = max(_between(prob, best), LEAST_FOR_F1) if score[best] else 0.5
-        elif (reached := np.flatnonzero(cuts & (right >= precision * answers))).size:
-            value = _between(prob, int(reached[-1]))
-        chosen_for = F1 if precision is None else PRECISION
-        thresholds.append(Threshold(value, chosen_for, precision, int(holds.sum())))
+        answers = _Answers(column[order].astype(np.float64), expected[order], holds[order])
+        threshold = answers.by_f1() if precision is None else answers.by_precision(precision)
+        thresholds.append(replace(threshold, positives=int(holds.sum())))
     return tuple(thresholds)
 
 
-def _between(prob: Array, last: int) -> float:
-    """The middle between the last answer and the next one, so that rounding changes neither."""
-    following = prob[last + 1] if last + 1 < len(prob) else prob[last]
-    return float((prob[last] + following) / 2)
+@dataclass(frozen=True)
+class _Answers:
+    """The photos of a choice for one class, by falling probability; all of shape (N,).
+
+    Args:
+        prob: The probabilities.
+        expected: Their `expected_labels`.
+        holds: Their labels.
+    """
+
+    prob: Array
+    expected: Array
+    holds: Array
+
+    @property
+    def counts(self) -> Array:
+        """How many photos are answered with the class if each is the last one."""
+        return np.arange(1, len(self.prob) + 1)
+
+    @property
+    def cuts(self) -> Array:
+        """Whether each may be the last: equal probabilities are all answered or none."""
+        return np.append(self.prob[1:] < self.prob[:-1], True)[: len(self.prob)]
+
+    def by_f1(self) -> Threshold:
+        """The threshold with the highest F1."""
+        right, whole = np.cumsum(self.expected), self.expected.sum()
+        score = np.where(self.cuts, 2 * right / (self.counts + whole + TINY), 0.0)
+        score[self.prob < LEAST_FOR_F1] = 0.0
+        best = int(score.argmax())
+        return Threshold(max(self._behind(best), LEAST_FOR_F1) if score[best] else 0.5, F1)
+
+    def by_precision(self, precision: float) -> Threshold:
+        """The lowest threshold that promises the precision, else a careful one."""
+        chosen = functools.partial(Threshold, chosen_for=PRECISION, target=precision)
+        fewest = least_photos(precision) if precision < 1 else len(self.prob) + 1
+        tested = np.flatnonzero(self.cuts & (self.counts >= fewest))
+        lowest = clopper_pearson_lower(np.cumsum(self.holds)[tested], self.counts[tested])
+        # One test after the other, up to the first that fails: so the risk of all is that of one.
+        passed = tested[np.logical_and.accumulate(lowest >= precision)]
+        if passed.size:
+            return chosen(self._behind(int(passed[-1])), status=PROMISED)
+        status = TOO_MANY_MISTAKES if self.holds.sum() >= fewest else TOO_FEW
+        probable = self.prob >= precision
+        if not probable.any():
+            return chosen(precision, status=status)
+        is_right = np.cumsum(self.expected) >= precision * self.counts
+        careful = np.flatnonzero(self.cuts & is_right & probable)
+        value = max(self._behind(int(careful[-1])), precision) if careful.size else NEVER
+        return chosen(value, status=status)
+
+    def _behind(self, last: int) -> float:
+        """The middle between the last answer and the next, so that rounding changes neither."""
+        return float(self.prob[last : last + 2].mean())
 
 
 def fit(
