@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import importlib.util
 import json
 import os
 import re
@@ -30,10 +31,12 @@ from triptych import errors
 from triptych import mlflow as mlflow_model
 from triptych.cli import main
 
-mlflow = pytest.importorskip("mlflow")
-pandas = pytest.importorskip("pandas")
-
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("default"),
+    # Not imported here, which takes a second of each worker that collects the tests.
+    pytest.mark.skipif(not importlib.util.find_spec("mlflow"), reason="needs MLflow"),
+]
 
 SETTINGS = {"MLFLOW_ALLOW_FILE_STORE": "true", "MLFLOW_DISABLE_TELEMETRY": "true"}
 
@@ -65,6 +68,8 @@ def model_uri(tiny: bundles.Bundle, store: str) -> str:
 
 @pytest.fixture(scope="module")
 def model(model_uri: str) -> Any:
+    import mlflow
+
     return mlflow.pyfunc.load_model(model_uri)
 
 
@@ -76,6 +81,8 @@ def verdict(tiny: bundles.Bundle, photo: Any) -> dict[str, Any]:
 def test_a_logged_model_answers_as_the_bundle(
     tiny: bundles.Bundle, model: Any, tmp_path: Path
 ) -> None:
+    import pandas
+
     file = tmp_path / "photo.jpg"
     file.write_bytes(picture(4))
     table = pandas.DataFrame({"image": [picture(3), None], "path": [None, str(file)]})
@@ -97,6 +104,8 @@ def test_a_logged_model_answers_as_the_bundle(
 
 
 def test_a_row_that_cannot_be_classified_says_why_and_the_others_are_answered(model: Any) -> None:
+    import pandas
+
     table = pandas.DataFrame(
         {
             "image": [b"no photo", picture(3), None, picture(3), None],
@@ -116,6 +125,8 @@ def test_a_row_that_cannot_be_classified_says_why_and_the_others_are_answered(mo
 
 
 def test_the_signature_is_that_of_the_answers(model: Any, model_uri: str) -> None:
+    import mlflow
+    import pandas
     from mlflow.models.utils import _enforce_schema
 
     signature = mlflow.models.get_model_info(model_uri).signature
@@ -130,6 +141,8 @@ def test_the_signature_is_that_of_the_answers(model: Any, model_uri: str) -> Non
 def test_nothing_is_pickled_and_the_files_are_those_of_the_bundle(
     tiny: bundles.Bundle, model_uri: str
 ) -> None:
+    import mlflow
+
     folder = Path(mlflow.artifacts.download_artifacts(model_uri))
     written = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     assert not [name for name in written if name.endswith((".pkl", ".pickle", ".cloudpickle"))]
@@ -220,6 +233,9 @@ def test_errors_are_in_words(
 def test_a_multilabel_model_answers_all_classes_that_hold(
     store: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
+    import mlflow
+    import pandas
+
     bowls = write_multilabel(tmp_path_factory.mktemp("bowls"))
     model = mlflow.pyfunc.load_model(mlflow_model.log(bowls).model_uri)
     photos = [picture(seed) for seed in range(4)]

@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 import openvino
 import pytest
@@ -120,7 +119,7 @@ def runner(compute: keras_worker.Compute, source: Source) -> formats.Run:
     return run
 
 
-def test_each_operation_equals_openvino_after_saving(tmp_path: Path) -> None:
+def test_each_operation_equals_openvino_after_saving(tmp_path: Path, keras: Any) -> None:
     path = tmp_path / "network.xml"
     ends = np.cumsum(operations.write(path, *operations.BLOCKS.values()))[:-1]
     image = keras.Input((6, 5, 4))
@@ -152,7 +151,7 @@ def convolved(
 @pytest.mark.parametrize("strides", [[1, 1], [2, 2], [2, 1]])
 @pytest.mark.parametrize("dilations", [[1, 1], [2, 2]])
 def test_convolutions_with_biases_and_margins_become_layers(
-    tmp_path: Path, strides: list[int], dilations: list[int]
+    tmp_path: Path, keras: Any, strides: list[int], dilations: list[int]
 ) -> None:
     """Without margins, with TensorFlow's, and with others; depthwise and in groups, too."""
     blocks = [
@@ -393,7 +392,9 @@ def test_int8_is_refused_where_there_is_no_int8_arithmetic(
         formats.FORMATS["keras"].write(int8, tmp_path / "three.keras")
 
 
-def test_an_operation_that_keras_does_not_have_is_refused_with_what_to_do(tmp_path: Path) -> None:
+def test_an_operation_that_keras_does_not_have_is_refused_with_what_to_do(
+    tmp_path: Path, keras: Any
+) -> None:
     path = tmp_path / "network.xml"
     operations.write(path, lambda x: op.depth_to_space(x, "blocks_first", 2))
     with pytest.raises(errors.EngineError, match=r"DepthToSpace.*Export it to onnx or openvino"):

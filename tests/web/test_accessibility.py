@@ -32,7 +32,17 @@ from triptych.studio.sorting import plan
 pytestmark = [*browser.MARKS, pytest.mark.slow]
 
 COLOURS = "color-contrast"
-MOST_OPENED = 8
+# Of what is alike, one stays: the page of the API repeats a few shapes hundreds of times, and axe
+# takes a minute for all of them.
+KEEP_ONE_OF_A_KIND = """() => {
+    const seen = new Set();
+    for (const part of document.querySelectorAll(".manual > section[id], .manual h3 + dl")) {
+        const names = [...part.querySelectorAll("*")].map((each) => each.tagName + each.className);
+        const shape = [...new Set(names)].sort().join();
+        if (seen.has(shape)) part.remove();
+        seen.add(shape);
+    }
+}"""
 PAGES = {
     "api": "/docs",
     "no-such-page": "/nowhere",
@@ -120,11 +130,10 @@ def test_a_page(visit, garden, expected, name):
     if name == "no-such-page":
         expected.append("status of 404")
     page = visit(PAGES[name])
-    # The API's are all alike, and axe takes a minute for all of them.
-    page.evaluate(
-        f"for (const each of [...document.querySelectorAll('details')].slice(0, {MOST_OPENED})) "
-        "each.open = true"
-    )
+    if name == "api":
+        page.evaluate(KEEP_ONE_OF_A_KIND)
+        assert page.locator(".manual > section").count() > 3
+    page.evaluate("for (const each of document.querySelectorAll('details')) each.open = true")
     assert_accessible(page)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import threading
 import zipfile
@@ -21,8 +22,10 @@ from triptych import bundles
 from triptych.engines.conversion import int8
 from triptych.web import context
 
-pytestmark = pytest.mark.slow
-pytest.importorskip("nncf")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not importlib.util.find_spec("nncf"), reason="needs NNCF"),
+]
 
 BROWSER = {"Accept": "text/html"}
 INT8 = "/bundles/tiny/int8"

@@ -5,20 +5,20 @@ from __future__ import annotations
 import base64
 import dataclasses
 import itertools
-import tempfile
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import hypothesis
 import pytest
+from flask import Flask
 from hypothesis import strategies
 
 from support import studios
 from support import trained_project
 from support.images import squares
 from triptych import settings
+from triptych.studio.projects import Projects
 from triptych.studio.projects import job_table
 from triptych.web import create_app
 from triptych.web import openapi
@@ -45,84 +45,99 @@ schemathesis.openapi.format("byte", photo.map(lambda data: base64.b64encode(data
 for media in ("image/*", "application/octet-stream"):
     schemathesis.openapi.media_type(media, photo)
 
-home = tempfile.TemporaryDirectory()
-offers = studios.catalogue("lite", "classic", studios.GARDEN)
-app = create_app(
-    settings.load({}, home=Path(home.name), inbox="on"),
-    Registry(lambda name: studios.fake_classifier(name.partition("@")[0]), offers, "lite"),
-)
-studio = app.extensions["triptych"]
-# Each stays under way, as schemathesis closes no response.
-object.__setattr__(studio, "downloads", threading.BoundedSemaphore(1 << 20))
-projects = studio.projects
 KEY = "garden"
-
-
-# A project with two versions and a job. It has too few photos of its classes to start another one.
-assert trained_project.create(projects) == KEY
-for _ in range(2):
-    trained_project.train(projects, KEY)
-projects.decide(KEY, [each.digest for each in projects.photos(KEY)[1:]], exclude=True)
-jobs = job_table.JobTable(projects.database)
-job = dataclasses.replace(jobs.add(KEY, {}), state=job_table.DONE, version=1)
-jobs.put(job)
 turns = itertools.cycle(range(4))
+# Read when a test runs: the requests of a document take seconds to make, and each worker collects.
+document = schemathesis.pytest.from_fixture("read_document")
+
+
+@dataclasses.dataclass
+class World:
+    """What is there: a project with two versions and a job."""
+
+    projects: Projects
+    job: int
+
+    def waiting(self) -> int:
+        """The number of a photo in the inbox, which had it or gets it."""
+        if not self.projects.waiting():
+            verdict = {"committee": KEY, "label": "bees", "prob": 0.5}
+            self.projects.keep("bee.png", PHOTOS[0], verdict)
+        return self.projects.inbox()[0].id
+
+    def known(self, case: Any) -> dict[str, Any]:
+        """Parts of addresses that are there."""
+        digests = [each.digest for each in self.projects.photos(KEY, excluded=None)]
+        return {
+            "key": self.projects.make("Removed").key if removes_project(case) else KEY,
+            "name": KEY,
+            "class_id": next((each.id for each in self.projects.find(KEY).classes), 1),
+            "digest": next(iter(digests), "0" * 64),
+            "number": self.job,
+            "kept": self.waiting(),
+            "version": 2 if case.method == "DELETE" else 1,
+        }
 
 
 def removes_project(case: Any) -> bool:
     return bool(case.method == "DELETE" and case.path.endswith("{key}"))
 
 
-def waiting() -> int:
-    """The number of a photo in the inbox, which had it or gets it."""
-    if not projects.waiting():
-        projects.keep("bee.png", PHOTOS[0], {"committee": KEY, "label": "bees", "prob": 0.5})
-    return projects.inbox()[0].id
-
-
-def known(case: Any) -> dict[str, Any]:
-    """Parts of addresses that are there."""
-    digests = [each.digest for each in projects.photos(KEY, excluded=None)]
-    return {
-        "key": projects.make("Removed").key if removes_project(case) else KEY,
-        "name": KEY,
-        "class_id": next((each.id for each in projects.find(KEY).classes), 1),
-        "digest": next(iter(digests), "0" * 64),
-        "number": job.id,
-        "kept": waiting(),
-        "version": 2 if case.method == "DELETE" else 1,
-    }
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _closed() -> Iterator[None]:
-    yield
+@pytest.fixture(scope="module")
+def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
+    offers = studios.catalogue("lite", "classic", studios.GARDEN)
+    home = tmp_path_factory.mktemp("openapi")
+    app = create_app(
+        settings.load({}, home=home, inbox="on"),
+        Registry(lambda name: studios.fake_classifier(name.partition("@")[0]), offers, "lite"),
+    )
+    studio = app.extensions["triptych"]
+    # Each stays under way, as schemathesis closes no response.
+    object.__setattr__(studio, "downloads", threading.BoundedSemaphore(1 << 20))
+    yield app
     studio.exports.close()
     studio.quantizing.close()
-    home.cleanup()
 
 
-document = schemathesis.openapi.from_wsgi("/openapi.json", app)
+@pytest.fixture(scope="module")
+def world(app: Flask) -> World:
+    """It has too few photos of its classes to start another training."""
+    projects = app.extensions["triptych"].projects
+    assert trained_project.create(projects) == KEY
+    for _ in range(2):
+        trained_project.train(projects, KEY)
+    projects.decide(KEY, [each.digest for each in projects.photos(KEY)[1:]], exclude=True)
+    jobs = job_table.JobTable(projects.database)
+    job = dataclasses.replace(jobs.add(KEY, {}), state=job_table.DONE, version=1)
+    jobs.put(job)
+    return World(projects, job.id)
+
+
+@pytest.fixture
+def read_document(app: Flask, request: pytest.FixtureRequest) -> Any:
+    # Schemathesis names what it runs by this, which pytest 9.2 calls otherwise.
+    request.node._nodeid = request.node.nodeid
+    return schemathesis.openapi.from_wsgi("/openapi.json", app)
 
 
 @document.parametrize()
 @hypothesis.settings(max_examples=2, derandomize=True, deadline=None)
-def test_the_api_matches_its_openapi_document(case):
+def test_the_api_matches_its_openapi_document(case, world):
     """Statuses, types, headers and schemas of responses are documented, errors included."""
-    check(case)
+    check(case, world)
 
 
 @pytest.mark.thorough
 @document.parametrize()
 @hypothesis.settings(max_examples=200, deadline=None)
-def test_the_api_matches_its_openapi_document_at_length(case):
-    check(case)
+def test_the_api_matches_its_openapi_document_at_length(case, world):
+    check(case, world)
 
 
-def check(case: Any) -> None:
+def check(case: Any, world: World) -> None:
     # Three times of four what is there, which would never be generated.
     if case.path_parameters and (next(turns) or removes_project(case)):
-        there = known(case)
+        there = world.known(case)
         case.path_parameters = {
             name: there.get(name, value) for name, value in case.path_parameters.items()
         }
