@@ -234,8 +234,8 @@ def main(kind: str, *arguments: str) -> None:
             "lite",
             missing=committee.missing if kind == "weightless" else lambda name: [],
         )
+        # The nursery is loaded when asked: fitting it takes as long as all else before the start.
         registry.get(GARDEN)
-        registry.get(NURSERY)
     else:
         home = Path(arguments[0])
         in_force = settings.load(os.environ, port=0, home=home)

@@ -128,6 +128,7 @@ def test_the_api_matches_its_openapi_document(case, world):
 
 
 @pytest.mark.thorough
+@pytest.mark.timeout(2 * 3600)
 @document.parametrize()
 @hypothesis.settings(max_examples=200, deadline=None)
 def test_the_api_matches_its_openapi_document_at_length(case, world):

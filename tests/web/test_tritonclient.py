@@ -63,7 +63,7 @@ def test_the_repository(client):
         "lite": "READY",
         "classic": "UNAVAILABLE",
         "garden": "READY",
-        "nursery": "READY",
+        "nursery": "UNAVAILABLE",
     }
     client.load_model("classic")
     assert client.is_model_ready("classic")
