@@ -467,6 +467,8 @@ def test_a_body_that_is_no_request_gets_the_usual_error(
         ({"data": b"[" * 9999, **in_json}, 400),
         ({"data": b'{"a": NaN}', **in_json}, 400),
         ({"data": b'{"\\ud800": "x"}', **in_json}, 400),
+        ({"data": b'{"ids": [1], "project": "\\uDFFF", "title": "\\ud800"}', **in_json}, 400),
+        ({"data": b'{"ids": [1], "project": "\xed\xa0\x80", "title": "x"}', **in_json}, 400),
         ({"data": b"[" + b"1," * 60_000 + b"1]", **in_json}, 413),
         ({"data": b" " * (3 << 20), **in_json}, 413),
         ({}, 400),
@@ -552,6 +554,21 @@ def test_a_training_that_cannot_start_is_explained(
         assert message in response.json["error"]["message"]
     assert client.get(f"{GARDEN}/jobs").json == {"jobs": []}
     assert client.get(f"{GARDEN}/jobs/1").status_code == 404
+
+
+def test_a_body_of_unknown_length_is_read(client: FlaskClient, garden: dict[str, int]) -> None:
+    chunked = {"wsgi.input_terminated": True, "CONTENT_LENGTH": ""}
+    for data, headers, status in (
+        (b'{"batch": 7}', {}, 415),  # not taken for none, which would undo the latest
+        (b'{"batch": 7}', {"Content-Type": "application/json"}, 409),
+    ):
+        response = client.post(
+            f"{GARDEN}/decisions/undo",
+            data=data,
+            headers={"Transfer-Encoding": "chunked", **headers},
+            environ_overrides=chunked,
+        )
+        assert response.status_code == status, response.text
 
 
 class Training:

@@ -422,6 +422,7 @@ def test_a_provider_that_refuses_is_quoted(tmp_path: Path, provider: Provider) -
         ({"issuer": "https://evil.example"}, "not the issuer"),
         ({"authorization_endpoint": "javascript:alert(1)"}, "authorization_endpoint is no address"),
         ({"token_endpoint": None}, "token_endpoint is no address"),
+        ({"userinfo_endpoint": "ftp://evil.example"}, "userinfo_endpoint is no address"),
     ],
 )
 def test_a_provider_that_describes_itself_wrongly_is_refused(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import re
 import zlib
 from typing import Any
 from typing import NoReturn
@@ -145,6 +146,11 @@ def inflate(data: bytes, encoding: str, *, max_bytes: int) -> bytes:
     return plain
 
 
+# Two of these are a character, one is none: as escapes, in UTF-8 (which the library lets pass), or
+# in UTF-16, which has zeros.
+HALF_CHARACTER = re.compile(rb"\\u[dD][89a-fA-F]|\xed[\xa0-\xbf]|\x00")
+
+
 def split(body: bytes, header_length: str | None) -> tuple[bytes, memoryview]:
     """Split a body into its JSON and the binary data after it.
 
@@ -203,6 +209,13 @@ def parse(text: bytes, *, most: int = MAX_VALUES, hint: str = "") -> dict[str, A
         raise BadRequest(f"The JSON is nested too deeply. {hint}".rstrip()) from None
     except ValueError as error:
         raise BadRequest(f"The request is not JSON: {error}. {hint}".rstrip()) from None
+    if HALF_CHARACTER.search(text):
+        try:
+            json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+        except UnicodeEncodeError:  # no database, file name or answer could hold it
+            raise BadRequest("The JSON has half a character, such as \\ud800 alone.") from None
+        except ValueError:
+            raise BadRequest("The JSON has a number beyond 1.8e308.") from None
     if not isinstance(value, dict):
         kind = type(value).__name__
         raise BadRequest(f"The request is a JSON {kind}; expected an object. {hint}".rstrip())

@@ -373,7 +373,10 @@ class Provider:
             metadata = answered.json()
             if not isinstance(metadata, dict) or metadata.get("issuer") != self.issuer:
                 raise ValueError(f"it is not the issuer {self.issuer}")
-            for name in ("authorization_endpoint", "token_endpoint", "jwks_uri"):
+            addresses = ["authorization_endpoint", "token_endpoint", "jwks_uri"]
+            if metadata.get("userinfo_endpoint"):  # which is sent the person's token
+                addresses.append("userinfo_endpoint")
+            for name in addresses:
                 scheme = urlsplit(str(metadata.get(name))).scheme
                 if scheme not in ("https", urlsplit(self.issuer).scheme):
                     raise ValueError(f"its {name} is no address")

@@ -93,7 +93,8 @@ def read_json(schema: marshmallow.Schema) -> dict[str, Any]:
         errors.SettingError: A field is unknown, missing, or has an impossible value.
     """
     request = flask.request
-    if not request.mimetype and not request.content_length:
+    is_chunked = "Transfer-Encoding" in request.headers  # so its length is not known yet
+    if not request.mimetype and not request.content_length and not is_chunked:
         return request_schemas.check_options({}, schema)
     if request.mimetype != "application/json":
         raise UnsupportedMediaType(

@@ -111,13 +111,13 @@ def start_with(name: str, version: int, upload: FileStorage | None, *, project: 
         project: Key of the project.
     """
     here, photos = context.current(), None
-    if upload is not None and upload.filename:
-        with tempfile.NamedTemporaryFile(suffix=".zip", delete=False) as file:
-            photos = Path(file.name)
-            here.change(lambda: upload.save(file))
     try:
+        if upload is not None and upload.filename:
+            with tempfile.NamedTemporaryFile(suffix=".zip", delete=False) as file:
+                photos = Path(file.name)
+                here.change(lambda: upload.save(file))
         here.change(lambda: here.quantizing.start(name, version, photos, project=project))
-    except errors.TriptychError:
+    except BaseException:  # the job, which removes it, has not begun
         if photos:
             photos.unlink(missing_ok=True)
         raise
