@@ -37,6 +37,8 @@ from triptych import data
 from triptych import features
 from triptych.engines.options import EngineOptions
 from triptych.ensemble.multilabel import MultilabelParams
+from triptych.ensemble.multilabel import logit
+from triptych.ensemble.multilabel import sigmoid
 from triptych.ensemble.promise import PROMISED
 from triptych.ensemble.promise import RISK
 from triptych.evaluation import multilabel
@@ -156,13 +158,15 @@ def answer(kind: Scenes, vectors: Sequence[Array], size: int, seed: int) -> Run:
     probs = [member.fit.out_of_fold for member in trained.members]
     fresh, targets = trained.val_probs, drawn.val_targets
     careful = committee.fit_multilabel(trained.members, probs, drawn, precision=PRECISION)
+    halfway = np.asarray(trained.thresholds, np.float64)
+    of_f1 = sigmoid(2 * logit(halfway))
     wholes = {
         way: (
             multilabel.subset_accuracy(fresh >= values, targets),
             multilabel.micro(fresh >= values, targets).f1,
             multilabel.macro(fresh >= values, targets).f1,
         )
-        for way, values in {"default": trained.thresholds, "one half": 0.5}.items()
+        for way, values in {"F1": of_f1, "halfway": halfway, "one half": 0.5}.items()
     }
     params = careful.params
     if not isinstance(params, MultilabelParams):

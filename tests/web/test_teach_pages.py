@@ -562,6 +562,13 @@ def test_with_many_photos_accuracy_is_the_headline(client, garden, plant):
     assert "not trained on: 87.5 % (85.0 to 89.6 %, 800 photos)." in page
 
 
+def test_with_several_classes_a_photo_all_of_them_count(client, garden, plant):
+    several = {"member": "committee", "accuracy": 0.875, "photos": 800, "multilabel": True}
+    plant(state="done", version=3, news=[several])
+    page = client.get(f"/projects/{garden}/teach").text
+    assert "that got all their classes, and no other: 87.5 %" in page
+
+
 def test_a_job_of_0_1_0_has_no_interval(client, garden, plant):
     plant(state="done", version=3, news=[{"member": "committee", "accuracy": 0.875}])
     assert "not trained on: 87.5 %." in client.get(f"/projects/{garden}/teach").text

@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 
 import triptych
+from support import bundles
 from support import images
 from triptych import errors
 from triptych.inference.classifier import Classifier
@@ -94,6 +95,19 @@ def test_answers_are_those_of_a_classifier_in_this_process(classifier, here):
     (alone,) = classifier.classify_many(named[:1], options)
     assert bare(alone) == bare(there[0])
     assert bare(classifier.classify(images.picture(5))) == bare(here.classify(images.picture(5)))
+
+
+def test_all_classes_of_a_photo_come_from_workers_too(pool, home):
+    bundles.write_multilabel(home)
+    here = triptych.load("bowls", precision="f32", home=home)
+    there = triptych.load("bowls", precision="f32", home=home, pool=pool)
+    assert isinstance(there, WorkerClassifier)
+    for seed in range(3):
+        verdict = there.classify(images.picture(seed))
+        assert verdict.labels is not None
+        assert bare(verdict) == bare(here.classify(images.picture(seed)))
+    with pytest.raises(errors.SettingError, match="this committee is multi-label"):
+        there.classify(images.picture(0), coverage=0.9)
 
 
 def test_options_are_checked_before_a_photo_is_sent(classifier):

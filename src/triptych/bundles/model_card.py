@@ -249,7 +249,7 @@ def _thresholds(about: dict[str, Any]) -> list[str]:
         return []
     thresholds = about["doubt"]["thresholds"]
     target = thresholds[0]["target"]
-    aim = "the best F1" if target is None else f"a precision of {percent(target, None)}"
+    aim = "nearly the best F1" if target is None else f"a precision of {percent(target, None)}"
     rows = []
     for label, each in zip(about["labels"], thresholds, strict=True):
         value = "never answered" if each["value"] > 1 else percent(each["value"])

@@ -110,7 +110,7 @@ def _duration(ctx: click.Context, param: click.Parameter, value: str | None) -> 
     type=click.FloatRange(min=0, max=100, min_open=True),
     metavar="PERCENT",
     help="Multi-label: per cent of the answers with each class that must be right, such as 95. "
-    "By default each class's threshold gives the best F1.",
+    "By default each class's threshold is near the best F1.",
 )
 @click.option("--seed", type=int, default=0, help="Seed of splits and everything else random.")
 @common.ray_options
@@ -172,7 +172,9 @@ def train(
             seed=seed,
             progress=progress,
             stop=stopping.is_set,
-            on_score=lambda member, score: stages.say(f"{member}: {score} right"),
+            on_score=lambda member, score: stages.say(
+                f"{member}: {score} {'all classes right' if score.multilabel else 'right'}"
+            ),
             report=stages.say,
             **compute,
             **options,

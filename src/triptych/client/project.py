@@ -303,7 +303,7 @@ class Project:
             budget_s: Most seconds for training with fine-tuning.
             seed: Seed of the splits.
             label_precision: Of a multi-label project: the share of its answers of each class that
-                is to be right, in (0, 1]; by default thresholds are chosen by the highest F1.
+                is to be right, in (0, 1]; by default thresholds are near the highest F1.
 
         Raises:
             errors.Busy: It is being trained already.

@@ -255,7 +255,7 @@ def report_score(
         right = ((probs >= half) == features.val_targets).all(axis=1)
     else:
         right = probs.argmax(axis=1) == features.val_targets
-    config.on_score(member, Score(int(right.sum()), len(probs)))
+    config.on_score(member, Score(int(right.sum()), len(probs), multilabel=features.multilabel))
 
 
 def oof_predictions(

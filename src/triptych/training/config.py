@@ -64,6 +64,7 @@ class Score(float):
     Args:
         correct: How many photos were classified correctly.
         photos: How many were classified, at least 1.
+        multilabel: Whether a photo counts as correct if it got all its classes, and no other.
 
     Example:
         >>> print(Score(9, 10)), Score(9, 10) == 0.9
@@ -72,11 +73,13 @@ class Score(float):
     """
 
     photos: int
+    multilabel: bool
 
-    def __new__(cls, correct: int, photos: int) -> Score:
+    def __new__(cls, correct: int, photos: int, *, multilabel: bool = False) -> Score:
         """A float, since callbacks have received one since version 0.1."""
         score = super().__new__(cls, correct / photos)
         score.photos = photos
+        score.multilabel = multilabel
         return score
 
     def __str__(self) -> str:
@@ -102,7 +105,7 @@ class TrainingConfig:
         multilabel: Whether a photo may have any number of classes; a CSV file that has ``|``
             between classes says so itself.
         label_precision: Of a multi-label committee: choose each class's threshold so that this
-            share of its answers is right, in (0, 1), instead of by the highest F1.
+            share of its answers is right, in (0, 1), instead of near the highest F1.
         progress: Called with the stage, the steps done and the total number of steps.
         on_score: Called with a member, or `COMMITTEE`, and its `Score` on the held-out photos, as
             soon as that is known; once more after fine-tuning.

@@ -25,6 +25,7 @@ from triptych.ensemble.multilabel import MultilabelParams
 from triptych.ensemble.multilabel import Threshold
 from triptych.ensemble.multilabel import logit
 from triptych.ensemble.multilabel import platt
+from triptych.ensemble.multilabel import sigmoid
 from triptych.ensemble.multilabel import unfitted
 from triptych.ensemble.promise import PROMISED
 from triptych.ensemble.promise import TOO_FEW
@@ -82,8 +83,8 @@ def fit_platt(probs: Probs, targets: Mask, *, prior_photos: float = PRIOR_PHOTOS
 
     Example:
         >>> probs = np.repeat([[0.6], [0.4]], 500, axis=0)
-        >>> fit_platt(probs, probs > 0.5).round(1).tolist()
-        [[5.3, -0.0]]
+        >>> float(fit_platt(probs, probs > 0.5)[0, 0].round(1))
+        5.3
     """
     logits = logit(probs).astype(np.float32)
     squares = logits**2
@@ -155,8 +156,8 @@ def choose_thresholds(
             which an exact test says so, with a risk of `promise.RISK` for each class, so that as
             many photos as possible are found. That takes some photos: for 90 %, at least 29 of
             which none is wrong. Where it cannot be promised, a class is answered where its own
-            probability is so high, unless too few of these answers are right. ``None`` takes the
-            highest F1 of thresholds from `LEAST_FOR_F1` on.
+            probability is so high, unless too few of these answers are right. ``None`` goes
+            halfway from one half to the threshold with the highest F1, see `LEAST_FOR_F1`.
 
     Returns:
         One per class, with its ``status``; `NEVER` where answers are wrong too often.
@@ -167,8 +168,8 @@ def choose_thresholds(
 
     Example:
         >>> probs = np.repeat([[0.9], [0.6], [0.1]], 100, axis=0)
-        >>> choose_thresholds(probs, probs > 0.5)[0].value
-        0.35
+        >>> round(choose_thresholds(probs, probs > 0.5)[0].value, 3)
+        0.423
         >>> choose_thresholds(probs, probs > 0.5, precision=0.9)[0].status
         'promised'
     """
@@ -212,12 +213,17 @@ class _Answers:
         return np.append(self.prob[1:] < self.prob[:-1], True)[: len(self.prob)]
 
     def by_f1(self) -> Threshold:
-        """The threshold with the highest F1."""
+        """The threshold halfway, in logits, between the one with the highest F1 and one half.
+
+        That with the highest F1 is half of that F1 (Lipton et al.), so below one half, and where
+        photos are few it is far off. At one half most photos have all their classes right.
+        """
         right, whole = np.cumsum(self.expected), self.expected.sum()
         score = np.where(self.cuts, 2 * right / (self.counts + whole + TINY), 0.0)
         score[self.prob < LEAST_FOR_F1] = 0.0
         best = int(score.argmax())
-        return Threshold(max(self._behind(best), LEAST_FOR_F1) if score[best] else 0.5, F1)
+        value = max(self._behind(best), LEAST_FOR_F1) if score[best] else 0.5
+        return Threshold(float(sigmoid(logit(np.array(value)) / 2)), F1)
 
     def by_precision(self, precision: float) -> Threshold:
         """The lowest threshold that promises the precision, else a careful one."""

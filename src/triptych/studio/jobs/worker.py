@@ -93,6 +93,7 @@ def _train(
             progress=progress,
             on_score=lambda member, score: parent.send(
                 {"member": member, "accuracy": float(score), "photos": score.photos}
+                | ({"multilabel": True} if score.multilabel else {})
             ),
             on_epoch=lambda epoch: parent.send({"epoch": epoch}),
             stop=lambda: stopping.is_set() or parent.stopping.is_set(),

@@ -371,7 +371,7 @@ class Teaching(Exact):
         validate=validate.Range(min=0, max=1, min_inclusive=False),
         metadata=about(
             "Of a multi-label project: the share of its answers of each class that is to be right. "
-            "By default thresholds are chosen by the highest F1.",
+            "By default thresholds are near the highest F1.",
             exclusiveMinimum=0,
             expected="a share above 0, such as 0.95",
         ),
@@ -744,6 +744,12 @@ class Score(Answer):
     member = fields.String(metadata=about("A network, or committee for all together."))
     accuracy = fields.Float(metadata=about("From 0 to 1."))
     photos = fields.Integer(metadata=about("On how many photos.", sometimes=True))
+    multilabel = fields.Boolean(
+        metadata=about(
+            "Present, and true, where a photo counts if it got all its classes, and no other.",
+            sometimes=True,
+        )
+    )
 
 
 class Epoch(Answer):

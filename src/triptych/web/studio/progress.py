@@ -76,6 +76,13 @@ def message(job: Job) -> str:
             "This made version {number}; there were too few photos to say how often it is right.",
             number=job.version,
         )
+    if scores[-1].get("multilabel"):
+        return text(
+            "This made version {number}. Photos it was not trained on that got all their classes, "
+            "and no other: {right}.",
+            number=job.version,
+            right=_right(scores[-1]),
+        )
     return text(
         "This made version {number}. Right answers to photos it was not trained on: {right}.",
         number=job.version,
