@@ -39,6 +39,7 @@ from triptych.training.finetune.task import TRAINED_HEAD
 from triptych.training.finetune.task import TUNED
 from triptych.training.finetune.task import FinetuneTask
 from triptych.typing import ShouldStop
+from triptych.utils import extras
 from triptych.utils import files
 
 OnMessage = Callable[[dict[str, Any]], None]
@@ -82,7 +83,8 @@ def finetune(
         batches = AugmentedBatches(canvases, labels["train"], task)
     checkpoints = Checkpoints(folder)
 
-    import keras
+    with extras.large_import():
+        import keras
 
     keras.utils.set_random_seed(task.seed)
     original = keras.models.load_model(task.model, compile=False, safe_mode=True)

@@ -5,7 +5,6 @@ A process cannot change its Keras backend, and the one that trains heads may hav
 
 from __future__ import annotations
 
-import importlib
 import signal
 import sys
 from collections.abc import Sequence
@@ -14,7 +13,6 @@ from triptych.engines.conversion import convert
 from triptych.training.finetune.task import FinetuneConfig
 from triptych.training.finetune.task import FinetuneTask
 from triptych.training.finetune.training_loop import finetune
-from triptych.utils import extras
 from triptych.utils import worker
 
 # How long a worker may take to end the step under way and to write the best epoch.
@@ -27,8 +25,6 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = worker.connect(grace_s=GRACE_S)
     sys.meta_path.insert(0, convert.Hidden(*convert.NEEDLESS))
-    with extras.large_import():
-        importlib.import_module("keras")
     fields = next(parent.messages())
     is_planned = fields.pop("is_planned")
     fields["config"] = FinetuneConfig(**fields["config"])
