@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime
 import functools
 import json
+import re
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
@@ -12,9 +14,12 @@ import pytest
 import translations
 from support import pseudo_language
 from support import studios
+from triptych import data
 from triptych import errors
 from triptych import settings
+from triptych.imports import formats as import_formats
 from triptych.utils import formatting
+from triptych.utils.queueing import Deadline
 from triptych.utils.text import Text
 from triptych.utils.text import from_json
 from triptych.utils.text import ntext
@@ -153,6 +158,40 @@ def test_sentences_inside_of_sentences_are_translated():
     sentence = text("{stage}: {done:,} of {total:,}.", stage=text("Waiting"), done=1, total=2000)
     assert sentence == "Waiting: 1 of 2,000."
     assert written("de", sentence) == "Wartet: 1 von 2.000."
+
+
+def _a_folder(folder: Path) -> None:
+    (folder / "ants").mkdir()
+    (folder / "ants" / "1.png").touch()
+    data.open(folder)
+
+
+def _a_table(folder: Path) -> None:
+    (folder / "list.csv").write_text("path,label\n1.png,ants\n")
+    (folder / "1.png").touch()
+    data.open(folder / "list.csv")
+
+
+def _a_model(folder: Path) -> None:
+    (folder / "model.pt").write_bytes(b"\x80\x02 torch")
+    import_formats.recognize(folder / "model.pt")
+
+
+def _a_deadline(folder: Path) -> None:
+    Deadline(0.0).result(Future())
+
+
+@pytest.mark.parametrize("fail", [_a_folder, _a_table, _a_model, _a_deadline])
+def test_refusals_are_translated_with_their_reasons(fail, tmp_path):
+    with pytest.raises(errors.TriptychError) as caught:
+        fail(tmp_path)
+    message = pseudo_language.PseudoLanguage().write(caught.value.message)
+    # All its vowels are accented, except in what is a name or typed.
+    given = (
+        rf"{tmp_path.name}|ants/?|list\.csv|model\.pt|path,label(,split)?|cats/|dogs/|train/|val/"
+    )
+    words = re.sub(rf"{given}|torch\.onnx\.export", "", message)
+    assert re.findall(r"[a-z]*[aeiou][a-z]+", words) == []
 
 
 def test_names_are_between_the_quotation_marks_of_the_language():

@@ -130,11 +130,11 @@ def extract(source: Path, folder: Path) -> Bundle:
             for member in archive.infolist():
                 reason = ""
                 if not is_inside(member.filename):
-                    reason = f"it writes to {member.filename!r}"
+                    reason = text("it writes to {name!r}", name=member.filename)
                 elif stat.S_ISLNK(member.external_attr >> 16):
-                    reason = f"{member.filename!r} is a link"
+                    reason = text("{name!r} is a link", name=member.filename)
                 elif member.file_size > MAX_FILE_BYTES:
-                    reason = f"{member.filename!r} is too large"
+                    reason = text("{name!r} is too large", name=member.filename)
                 if reason:
                     raise errors.BundleError(
                         text("{source} is refused: {reason}.", source=source, reason=reason)
@@ -160,11 +160,21 @@ def _check_sizes(source: Path, members: list[zipfile.ZipInfo]) -> None:
     free = shutil.disk_usage(tempfile.gettempdir()).free
     reason = ""
     if len(members) > MAX_FILES:
-        reason = f"it has {len(members):,} files, and no bundle has more than {MAX_FILES:,}"
+        reason = text(
+            "it has {count:,} files, and no bundle has more than {most:,}",
+            count=len(members),
+            most=MAX_FILES,
+        )
     elif total > max(ALWAYS_ALLOWED_BYTES, MAX_RATIO * size):
-        reason = f"of {size / MB:,.1f} MB it would unpack to {total / MB:,.0f} MB"
+        reason = text(
+            "of {size:,.1f} MB it would unpack to {total:,.0f} MB", size=size / MB, total=total / MB
+        )
     elif total > free:
-        reason = f"it unpacks to {total / MB:,.0f} MB, and {free / MB:,.0f} MB are free"
+        reason = text(
+            "it unpacks to {total:,.0f} MB, and {free:,.0f} MB are free",
+            total=total / MB,
+            free=free / MB,
+        )
     if reason:
         raise errors.BundleError(
             text("{source} is refused: {reason}.", source=source, reason=reason)

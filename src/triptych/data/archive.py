@@ -21,6 +21,7 @@ from triptych import images
 from triptych.data import files
 from triptych.data import zip_names
 from triptych.utils import storage
+from triptych.utils.formatting import counted
 from triptych.utils.formatting import plain_text
 from triptych.utils.text import text
 
@@ -201,7 +202,7 @@ def _members(path: Path) -> list[zipfile.ZipInfo]:
             )
         ) from error
     if len(members) > MAX_MEMBERS:
-        raise _too_many(f"{len(members):,} files")
+        raise _too_many(counted(len(members), "file"))
     if any(info.flag_bits & _ENCRYPTED for info in members):
         raise errors.SourceError(
             text(
@@ -226,6 +227,9 @@ def _members(path: Path) -> list[zipfile.ZipInfo]:
 
 def _too_many(what: str) -> errors.SourceError:
     return errors.SourceError(
-        f"The archive has {what}; the limit is {MAX_MEMBERS:,} files. "
-        f"Unpack it and give the folder."
+        text(
+            "The archive has {what}; the limit is {most:,} files. Unpack it and give the folder.",
+            what=what,
+            most=MAX_MEMBERS,
+        )
     )

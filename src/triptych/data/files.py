@@ -23,6 +23,7 @@ from triptych.data.records import Finding
 from triptych.images import formats
 from triptych.utils import storage
 from triptych.utils.formatting import plain_text
+from triptych.utils.text import text
 
 # Deeper folders are a mistake or an attack.
 _MAX_DEPTH = 50
@@ -165,9 +166,11 @@ class Listing:
         findings = list(self.reported)
         ignored = [each.source for each in self.documents if each.source not in used]
         if self.hidden:
-            findings.append(Finding("hidden", "Hidden, and left out.", tuple(sorted(self.hidden))))
+            findings.append(
+                Finding("hidden", text("Hidden, and left out."), tuple(sorted(self.hidden)))
+            )
         if ignored := sorted([*self.ignored, *ignored]):
-            message = "No image files by their names, and left out."
+            message = text("No image files by their names, and left out.")
             findings.append(Finding("ignored", message, tuple(ignored)))
         return findings
 
@@ -183,7 +186,7 @@ def in_folder(folder: Path, limits: images.Limits) -> Listing:
     visited: set[tuple[int, int]] = set()
 
     def lose(error: OSError) -> None:
-        message = f"The folder cannot be opened: {error.strerror}."
+        message = text("The folder cannot be opened: {strerror}.", strerror=error.strerror)
         source = plain_text(str(Path(error.filename).relative_to(folder)))
         listing.reported.append(Finding("unreadable", message, (source,)))
 

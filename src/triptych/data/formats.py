@@ -130,21 +130,24 @@ def layout_of(
             _check_folders(listing, described, documents, rows[name])
         return described
     # A document that cannot be read may be the reason.
-    first = f" {problems[0]}" if problems else ""
+    first = problems[0] if problems else ""
     if format != AUTO or listing.is_chosen:
         what = ", ".join(row.title for row in FORMATS if format in (AUTO, row.name))
         name = listing.documents[0].source if listing.is_chosen else listing.name
         sentence = text(
             "{name!r} has nothing that can be read as {formats}.", name=name, formats=what
         )
-        raise errors.SourceError(f"{sentence}{first}" if first else sentence)
+        if first:
+            sentence = text("{first} {second}", first=sentence, second=first)
+        raise errors.SourceError(sentence)
     try:
         return layout.of_folders(listing, least=least)
     except errors.SourceError as error:
         reason = first or _why_no_table(listing)
         if not reason:
             raise
-        raise errors.SourceError(f"{error.message}{reason}") from error
+        message = text("{first} {second}", first=error.message, second=reason)
+        raise errors.SourceError(message) from error
 
 
 def _why_no_table(listing: Listing) -> str:
@@ -154,7 +157,7 @@ def _why_no_table(listing: Listing) -> str:
             try:
                 table.describe(document)
             except errors.SourceError as error:
-                return f" {error.message}"
+                return error.message
     return ""
 
 

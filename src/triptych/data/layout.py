@@ -16,6 +16,7 @@ from triptych.data.files import Listing
 from triptych.data.files import Tree
 from triptych.data.records import Finding
 from triptych.utils.formatting import plain_text
+from triptych.utils.text import text
 
 Side = Literal["train", "val"]
 
@@ -28,7 +29,7 @@ SIDES: Mapping[Side, tuple[str, ...]] = {
     "val": ("val", "valid", "validation", "test"),
 }
 
-EXPECTED = (
+EXPECTED = text(
     "Expected a folder of photos per class, such as cats/ and dogs/, at least two; or train/ and "
     "val/ with such folders in each."
 )
@@ -122,11 +123,19 @@ def alike_names(names: Iterable[str]) -> list[Finding]:
         classes = sorted({plain_text(name) for name in alike})
         listed = ", ".join(map(repr, classes))
         if len(classes) > 1:
-            what = f"Different classes with names that differ in case or spaces only: {listed}."
-            findings.append(Finding("alike_names", f"{what} Rename those that are the same."))
+            message = text(
+                "Different classes with names that differ in case or spaces only: {listed}. "
+                "Rename those that are the same.",
+                listed=listed,
+            )
+            findings.append(Finding("alike_names", message))
         elif len(alike) > 1:
-            what = f"Written in {len(alike)} Unicode forms, and taken for one class: {listed}."
-            findings.append(Finding("alike_names", what))
+            message = text(
+                "Written in {count} Unicode forms, and taken for one class: {listed}.",
+                count=len(alike),
+                listed=listed,
+            )
+            findings.append(Finding("alike_names", message))
     return findings
 
 
@@ -161,11 +170,12 @@ def of_folders(listing: Listing, *, least: int = 2) -> Layout:
         for file in folder.walk()
     ]
     if len({item.label for item in items if item.side == "train"}) < least:
-        raise errors.SourceError(f"{_what_is_there(listing, sides)} {EXPECTED}")
+        what = _what_is_there(listing, sides)
+        raise errors.SourceError(text("{first} {second}", first=what, second=EXPECTED))
     outside = {id(tree): tree.files for tree in (root, *sides.values())}
     loose = sorted(file.source for files in outside.values() for file in files)
     if loose:
-        message = "Photos outside of any class's folder, and left out."
+        message = text("Photos outside of any class's folder, and left out.")
         findings.append(Finding("ignored", message, tuple(loose)))
     findings += alike_names(name for tree in sides.values() for name in tree.names)
     return Layout(
@@ -197,7 +207,8 @@ def _sides(root: Tree) -> tuple[dict[Side, Tree], list[Finding]]:
         if names
     }
     others = sorted(set(root.folders) - set(preferred.values()))
-    message = f"Beside {' and '.join(f'{name}/' for name in preferred.values())}, and left out."
+    sides = " + ".join(f"{name}/" for name in preferred.values())
+    message = text("Beside {sides}, and left out.", sides=sides)
     findings = [Finding("ignored", message, tuple(others))] if others else []
     return {side: root.folders[name] for side, name in preferred.items()}, findings
 
@@ -205,14 +216,22 @@ def _sides(root: Tree) -> tuple[dict[Side, Tree], list[Finding]]:
 def _what_is_there(listing: Listing, sides: Mapping[Side, Tree]) -> str:
     tree = sides.get("train")
     if tree is None:
-        return "There are photos to evaluate on and none to train on: train/ is missing."
+        return text("There are photos to evaluate on and none to train on: train/ is missing.")
     where = "train/" if "val" in sides else repr(listing.name)
     full = [name for name, folder in tree.folders.items() if any(folder.walk())]
     if full:
-        return f"In {where} only one class has photos, {full[0]!r}."
+        return text("In {where} only one class has photos, {name!r}.", where=where, name=full[0])
     if tree.files:
-        return f"The photos lie directly in {where} ({len(tree.files)}), in no class's folder."
+        return text(
+            "The photos lie directly in {where} ({count}), in no class's folder.",
+            where=where,
+            count=len(tree.files),
+        )
     others = [*listing.ignored, *(document.source for document in listing.documents)]
     if others:
-        return f"No image files are in {where}, only others, such as {min(others)!r}."
-    return f"No photos are in {where}."
+        return text(
+            "No image files are in {where}, only others, such as {name!r}.",
+            where=where,
+            name=min(others),
+        )
+    return text("No photos are in {where}.", where=where)

@@ -186,7 +186,9 @@ def _on_disk(
             folder, name = folder.parent, f"{folder.name}/{name}"
         listing = files.in_folder(folder, limits).only(plain_text(name))
         return formats.layout_of(listing, format=format, least=least, multilabel=multilabel)
-    what = f"is {kind.name}" if kind.sort == "other" and kind.name else "is a single file"
+    what = text("is a single file")
+    if kind.sort == "other" and kind.name:
+        what = text("is {kind}", kind=kind.name)
     raise errors.SourceError(
         text(
             "{path!r} {what}; expected a folder, a zip archive or a CSV file of photos, "
@@ -271,15 +273,29 @@ def _too_few_classes(
     contents: Layout, classes: Sequence[str], reported: Sequence[Finding]
 ) -> errors.SourceError:
     """The error of a data set with fewer than two classes to train on, with a reason if known."""
-    what = f"only {classes[0]!r} has photos" if classes else "no class has photos"
     if contents.multilabel:
-        what += " with it and photos without it"
+        what = (
+            text("only {name!r} has photos with it and photos without it", name=classes[0])
+            if classes
+            else text("no class has photos with it and photos without it")
+        )
+    else:
+        what = (
+            text("only {name!r} has photos", name=classes[0])
+            if classes
+            else text("no class has photos")
+        )
     reasons = [
-        f"{'/'.join(finding.sources[:1])}: {finding.message}"
-        for finding in findings.in_order(reported)
-        if finding.kind in ("unreadable", "leak")
+        finding for finding in findings.in_order(reported) if finding.kind in ("unreadable", "leak")
     ]
-    first = f" The first of {len(reasons)} reasons: {reasons[0]}" if reasons else ""
+    first = ""
+    if reasons:
+        first = text(
+            " The first of {count} reasons: {source}: {reason}",
+            count=len(reasons),
+            source="/".join(reasons[0].sources[:1]),
+            reason=reasons[0].message,
+        )
     return errors.SourceError(
         text(
             "Of {classes} classes {what} for training; expected at least two.{first}",

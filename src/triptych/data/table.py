@@ -28,7 +28,7 @@ SUFFIXES = frozenset({".csv", ".tsv", ".txt"})
 DELIMITERS = ",;\t"
 _LONGEST_FIRST_LINE = 10_000
 
-_EXPECTED = (
+_EXPECTED = text(
     "Expected a first line such as path,label or path,label,split, and a photo in each line "
     "below; paths start from the file's folder."
 )
@@ -85,7 +85,9 @@ def describe(document: Document) -> Description:
     training = [row for row in rows if side_of(row.split or "train") == "train"]
     trained = sorted({name for row in training for name in row.labels})
     if len(trained) < 2:
-        what = f"one label to train on, {trained[0]!r}" if trained else "no photos to train on"
+        what = text("no photos to train on")
+        if trained:
+            what = text("one label to train on, {name!r}", name=trained[0])
         raise errors.SourceError(
             text(
                 "{document!r} has {what}; expected at least two. {expected}",
@@ -94,7 +96,7 @@ def describe(document: Document) -> Description:
                 expected=_EXPECTED,
             )
         )
-    message = "Lines without a path, and left out."
+    message = text("Lines without a path, and left out.")
     findings = (Finding("ignored", message, tuple(without)),) if without else ()
     classes = sorted({name for row in rows for name in row.labels})
     return Description(rows, tuple(classes), findings, is_multilabel)

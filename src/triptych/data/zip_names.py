@@ -91,9 +91,11 @@ def of(path: Path, members: Sequence[zipfile.ZipInfo]) -> ZipNames:
         return ZipNames(names, ())
     parts = {part for name in raw for part in _parts(name.decode(code_page))}
     odd = tuple(sorted(plain_text(part) for part in parts if not part.isascii()))
-    message = (
-        f"The zip does not say how its names are written; read as {language} "
-        f"({code_page}). If they look wrong, pack it again with a program that writes UTF-8."
+    message = text(
+        "The zip does not say how its names are written; read as {language} ({code_page}). "
+        "If they look wrong, pack it again with a program that writes UTF-8.",
+        language=language,
+        code_page=code_page,
     )
     return ZipNames(names, (Finding("guessed_names", message, odd),))
 

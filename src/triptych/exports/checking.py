@@ -111,7 +111,9 @@ def compare(
         count += 1
         expected = classifier.classify(photo, top=len(source.committee.labels))
         answer, probs = run(photo), probs_of(expected)
-        where = f"For a photo of {photo.shape[1]} x {photo.shape[0]} pixels"
+        where = text(
+            "For a photo of {width} x {height} pixels", width=photo.shape[1], height=photo.shape[0]
+        )
         if answer.probs.shape != probs.shape or not np.isfinite(answer.probs).all():
             raise _refused(
                 text(
@@ -199,7 +201,7 @@ def check_judgement(answer: Answer, source: Source, where: str) -> None:
                     "threshold is {value_2:.4f}.",
                     where=where,
                     name=source.committee.labels[index].name,
-                    value="holds" if answer.holds[index] else "does not hold",
+                    value=text("holds") if answer.holds[index] else text("does not hold"),
                     probs=answer.probs[index],
                     value_2=params.thresholds[index].value,
                 )

@@ -34,6 +34,7 @@ from triptych.preprocessing.recipe import Recipe
 from triptych.results import NONE
 from triptych.results import SURE
 from triptych.results import UNSURE
+from triptych.utils.text import text
 
 Tensor = Any
 TINY = float(np.finfo(np.float32).tiny)
@@ -111,8 +112,11 @@ def build(spec: CommitteeSpec) -> Any:
     params, first = spec.params, spec.params.stages[0].member
     if spec.rule not in RULES:
         raise errors.EngineError(
-            f"This committee answers by the rule {spec.rule}, which cannot be expressed in Keras. "
-            "Export it to onnx or openvino."
+            text(
+                "This committee answers by the rule {rule}, which cannot be expressed in Keras. "
+                "Export it to onnx or openvino.",
+                rule=spec.rule,
+            )
         )
     inputs: dict[str, Tensor] = {}
     answers, features = [], None

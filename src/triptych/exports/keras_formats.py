@@ -27,6 +27,7 @@ from triptych.exports.source import Source
 from triptych.preprocessing import recipe
 from triptych.preprocessing.recipe import Recipe
 from triptych.typing import UInt8Image
+from triptych.utils.text import text
 from triptych.utils.worker import Worker
 
 # Those that have int8 arithmetic.
@@ -49,8 +50,11 @@ def write(source: Source, path: Path, kind: str) -> None:
     is_int8 = source.precision == INT8
     if is_int8 and kind not in WITH_INT8:
         raise errors.SettingError(
-            f"A file of the format {kind} computes at float32 only: TensorFlow and Keras have no "
-            "int8 convolutions. Export it at f32, or to litert, onnx or openvino."
+            text(
+                "A file of the format {kind} computes at float32 only: TensorFlow and Keras have "
+                "no int8 convolutions. Export it at f32, or to litert, onnx or openvino.",
+                kind=kind,
+            )
         )
     reference = committee.members[committee.params.stages[0].member].ood
     with tempfile.TemporaryDirectory(prefix="triptych-") as scratch, _worker() as child:

@@ -17,6 +17,7 @@ from triptych.exports import onnx_operations
 from triptych.exports.onnx_operations import UnknownError
 from triptych.exports.source import KEY
 from triptych.typing import Array
+from triptych.utils.text import text
 
 # The oldest that has all that is needed, for the sake of older runtimes.
 OPSET, IR_VERSION = 18, 8
@@ -146,8 +147,12 @@ def _add_all(builder: Builder, graph: Any) -> None:
                 names = onnx_operations.translate(builder, node)
         except UnknownError as error:
             raise errors.EngineError(
-                f"The operation {kind}{error} cannot be written as ONNX. Export this committee to "
-                "another format, such as openvino (.xml)."
+                text(
+                    "The operation {kind}{error} cannot be written as ONNX. Export this committee "
+                    "to another format, such as openvino (.xml).",
+                    kind=kind,
+                    error=error,
+                )
             ) from None
         for index, name in enumerate(names):
             builder.values[node.get_instance_id(), index] = name

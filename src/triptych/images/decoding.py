@@ -70,7 +70,7 @@ _UNREAD_VARIANT = re.compile(
     "cannot handle|[Uu]nsupported|not supported|not installed|unknown pixel"
 )
 
-_SEND = f"Send a photo as {formats.NAMES}."
+_SEND = text("Send a photo as {formats}.", formats=formats.NAMES)
 
 
 def load(

@@ -86,7 +86,7 @@ def check_pixels(size: tuple[int, int], limits: Limits, *, cost: float = 1.0) ->
                 width=width,
                 height=height,
                 width_2=width * height,
-                value=" for its kind" if cost > 1 else "",
+                value=text(" for its kind") if cost > 1 else "",
                 allowed=allowed,
             )
         )

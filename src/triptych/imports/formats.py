@@ -140,17 +140,20 @@ FORMATS = (
     ),
 )
 
-EXPECTED = (
+EXPECTED = text(
     "Expected a model of Keras (.keras, .h5), ONNX (.onnx), TensorFlow Lite (.tflite), OpenVINO "
     "(.xml with its .bin), a TensorFlow SavedModel, or a zip of one, such as Teachable Machine's."
 )
 # What people take for such models, by the first bytes or the ending.
 OTHERS = {
-    b"\x80\x02": "a pickle, such as PyTorch saves, which runs code when it is opened; export the "
-    "model to ONNX with torch.onnx.export",
-    b"\x80\x03": "a pickle, which runs code when it is opened; save the model in its own format",
-    b"\x80\x04": "a pickle, which runs code when it is opened; save the model in its own format",
-    b"\x80\x05": "a pickle, which runs code when it is opened; save the model in its own format",
+    b"\x80\x02": text(
+        "a pickle, such as PyTorch saves, which runs code when it is opened; export the model to "
+        "ONNX with torch.onnx.export"
+    ),
+    **dict.fromkeys(
+        (b"\x80\x03", b"\x80\x04", b"\x80\x05"),
+        text("a pickle, which runs code when it is opened; save the model in its own format"),
+    ),
 }
 
 
@@ -175,7 +178,7 @@ def recognize(path: Path) -> Format | None:
     elif not path.exists():
         raise errors.SourceError(text("There is no file or folder {path!r}.", path=str(path)))
     if start[:2] in OTHERS:
-        raise errors.SourceError(f"{path.name} is {OTHERS[start[:2]]}.")
+        raise errors.SourceError(text("{path} is {kind}.", path=path.name, kind=OTHERS[start[:2]]))
     if path.suffix == ".json" and b'"modelTopology"' in start:
         raise errors.SourceError(
             text(

@@ -143,7 +143,9 @@ def decide(
     order = sorted(range(len(recipes)), key=lambda n: -int(right[n].sum()))
     best = order[0]
     counts = ", ".join(f"{describe(recipes[n].scaling)}: {int(right[n].sum())}" for n in order)
-    counts = f"of {len(targets)} photos, the model has right by {counts}"
+    counts = text(
+        "of {photos} photos, the model has right by {counts}", photos=len(targets), counts=counts
+    )
     frequent = int(np.bincount(targets).max())
     if right[best].sum() <= frequent:
         raise errors.SettingError(

@@ -277,26 +277,26 @@ def _scalings(
             )
         return ["raw"], "it takes pixels as bytes"
     if parts.scaling:
-        return [parts.scaling], "its scaling as --recipe says"
+        return [parts.scaling], text("its scaling as --recipe says")
     if known.scaling:
         return [preprocessing.write_scaling(known.scaling)], known.source
     if rules.takes_raw_pixels(facts["front"]):
         kinds = ", ".join(dict.fromkeys(kind for kind, _ in facts["front"]))
-        return ["raw"], f"the model scales its pixels itself ({kinds})"
+        return ["raw"], text("the model scales its pixels itself ({kinds})", kinds=kinds)
     likely = LIKELY["pytorch" if file.producer.startswith("pytorch") else ""]
     family = recognition.recognize(facts["names"])
     if family is None:
-        return [*likely], "likely"
+        return [*likely], text("likely")
     if family in recognition.FROM_MINUS_1_TO_1:
-        scaling, why = "tf", f"its layers are those of {family} without preprocessing"
+        scaling = "tf"
+        why = text("its layers are those of {family} without preprocessing", family=family)
     else:
         row = next(row for row in zoo.BACKBONES.values() if row.family == family)
-        scaling, why = (
-            row.recipe.scaling,
-            (
-                f"its layers are those of {family}, taken to be fed by its preprocess_input; where "
-                "it was not, name the scaling with --recipe, such as 0..1"
-            ),
+        scaling = row.recipe.scaling
+        why = text(
+            "its layers are those of {family}, taken to be fed by its preprocess_input; where "
+            "it was not, name the scaling with --recipe, such as 0..1",
+            family=family,
         )
     if file.producer == "keras":
         return [scaling], why

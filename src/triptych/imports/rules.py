@@ -185,28 +185,35 @@ def check_shapes(facts: dict[str, Any]) -> None:
     Raises:
         errors.SettingError: With the actual and the expected shapes.
     """
-    for kind, verb in (("inputs", "takes"), ("outputs", "gives")):
+    for kind in ("inputs", "outputs"):
         if len(facts[kind]) != 1:
             names = ", ".join(f"{name!r} {tuple(shape)}" for name, shape in facts[kind])
+            count = len(facts[kind])
             raise errors.SettingError(
                 text(
-                    "The model {verb} {facts} {kind}: {names}. Expected one, {value}; save a "
-                    "model of that part of it.",
-                    verb=verb,
-                    facts=len(facts[kind]),
-                    kind=kind,
+                    "The model takes {count} inputs: {names}. Expected one, a photo; save a model "
+                    "of that part of it.",
+                    count=count,
                     names=names,
-                    value="a photo" if kind == "inputs" else "a number for each class",
+                )
+                if kind == "inputs"
+                else text(
+                    "The model gives {count} outputs: {names}. Expected one, a number for each "
+                    "class; save a model of that part of it.",
+                    count=count,
+                    names=names,
                 )
             )
     (_, shape), (_, outputs) = facts["inputs"][0], facts["outputs"][0]
     is_grey = len(shape) == 2 or (len(shape) == 3 and shape[2] == 1)
     if not is_grey and (len(shape) != 3 or shape[2] != 3):
-        problem = f"The model takes {_as_text(shape)}"
+        problem = text("The model takes {shape}", shape=_as_text(shape))
         if len(shape) == 3 and shape[0] in (1, 3, 4):
-            problem += ", channels first"
+            problem = text("The model takes {shape}, channels first", shape=_as_text(shape))
         elif len(shape) == 3 and shape[2] == 4:
-            problem += ", colours with alpha (RGBA)"
+            problem = text(
+                "The model takes {shape}, colours with alpha (RGBA)", shape=_as_text(shape)
+            )
         raise errors.SettingError(
             text(
                 "{problem}; expected photos of shape (height, width, 3), RGB, or (height, "
@@ -307,10 +314,10 @@ def activation_of(
                     last=last,
                 )
             )
-        _require_probs(are_probs, outputs, f"The model ends in a {last}")
+        _require_probs(are_probs, outputs, text("The model ends in a {last}", last=last))
         return "none"
     if logits is False:
-        _require_probs(are_probs, outputs, f"Got {PROBABILITIES}")
+        _require_probs(are_probs, outputs, text("Got {option}", option=PROBABILITIES))
         return "none"
     activation = "sigmoid" if is_one else "softmax"
     if logits:
@@ -322,7 +329,9 @@ def activation_of(
                     "The model ends without a softmax or sigmoid, and it was trained with a loss "
                     "that takes {loss}, so what its outputs mean cannot be known. Say it with "
                     "{logits} or {probabilities}.",
-                    loss=loss if loss == "probabilities" else f"other outputs ({loss})",
+                    loss=text("probabilities")
+                    if loss == "probabilities"
+                    else text("other outputs ({loss})", loss=loss),
                     logits=LOGITS,
                     probabilities=PROBABILITIES,
                 )

@@ -69,7 +69,10 @@ def read_facts(path: Path) -> FileFacts:
         raise errors.SourceError(
             text("{path} has no graph. Export the model again.", path=path.name)
         )
-    for reason, refused in (("run code", CODE), ("reach beyond the model", REACHING)):
+    for reason, refused in (
+        (text("run code"), CODE),
+        (text("reach beyond the model"), REACHING),
+    ):
         if found := sorted(kinds & {*refused}):
             raise errors.WeightsDamaged(
                 text(

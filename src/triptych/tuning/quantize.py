@@ -257,9 +257,11 @@ def _labelled(folder: Path, committee: Committee) -> Labelled | LabelledSets:
 
 def _check_enough(held_out: int, folder: Path, trained_on: int = 0) -> None:
     if held_out < FEWEST_HELD_OUT:
-        trained = f"; the committee was trained on {trained_on}, which cannot evaluate" * bool(
-            trained_on
-        )
+        trained = ""
+        if trained_on:
+            trained = text(
+                "; the committee was trained on {count}, which cannot evaluate", count=trained_on
+            )
         raise errors.SourceError(
             text(
                 "{folder} has {held_out} different photos to evaluate int8 with, after one "

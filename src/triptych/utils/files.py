@@ -24,6 +24,7 @@ from typing import Literal
 import filelock
 
 from triptych import errors
+from triptych.utils.text import text
 
 # What damaged or hostile archives make Python's reader raise.
 ZIP_ERRORS = (
@@ -320,8 +321,13 @@ def check_room(path: Path, failure: str) -> None:
     free = shutil.disk_usage(existing).free
     if free < LITTLE_BYTES:
         raise errors.DiskError(
-            f"{failure.rstrip('.')}. Only {free // 2**20} MB are free on the disk of "
-            f"{str(existing)!r}, which may be the reason: make room, and try again."
+            text(
+                "{failure}. Only {free} MB are free on the disk of {path!r}, which may be the "
+                "reason: make room, and try again.",
+                failure=failure.rstrip("."),
+                free=free // 2**20,
+                path=str(existing),
+            )
         )
 
 

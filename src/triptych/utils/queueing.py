@@ -183,7 +183,7 @@ class Deadline:
             errors.DeadlinePassed: It was not done in time.
         """
         if not self._wait(future, self.left_s):
-            late = f"There was no answer within {self._limit_s:g} seconds"
+            late = text("There was no answer within {limit:g} seconds", limit=self._limit_s)
             if future.cancel() or stops:
                 raise errors.DeadlinePassed(
                     text(

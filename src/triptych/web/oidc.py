@@ -34,6 +34,7 @@ from triptych.studio.keys import LONGEST_NAME
 from triptych.studio.keys import ROLES
 from triptych.utils import extras
 from triptych.utils.formatting import plain_text
+from triptych.utils.text import Text
 from triptych.utils.text import text
 
 # How long signing in at the provider may take, and the same attempt is remembered as used.
@@ -265,7 +266,7 @@ class Provider:
                 answered.raise_for_status()
                 more = answered.json()
                 if not isinstance(more, dict) or more.get("sub") != claims["sub"]:
-                    raise ValueError("its user information is of another person")
+                    raise ValueError(text("its user information is of another person"))
                 claims = {**more, **claims}
         return replace(self._person(claims), id_token=str(token["id_token"]))
 
@@ -339,7 +340,7 @@ class Provider:
 
         encoded = token.get("id_token")
         if not isinstance(encoded, str):
-            raise ValueError("it gave no ID token; is `openid` among the scopes?")
+            raise ValueError(text("it gave no ID token; is `openid` among the scopes?"))
         try:
             decoded = jwt.decode(encoded, self._current_keys(newer=False), list(ALGORITHMS))
         except (jose_errors.JoseError, ValueError):  # perhaps of a key that is new
@@ -372,14 +373,14 @@ class Provider:
             answered.raise_for_status()
             metadata = answered.json()
             if not isinstance(metadata, dict) or metadata.get("issuer") != self.issuer:
-                raise ValueError(f"it is not the issuer {self.issuer}")
+                raise ValueError(text("it is not the issuer {issuer}", issuer=self.issuer))
             addresses = ["authorization_endpoint", "token_endpoint", "jwks_uri"]
             if metadata.get("userinfo_endpoint"):  # which is sent the person's token
                 addresses.append("userinfo_endpoint")
             for name in addresses:
                 scheme = urlsplit(str(metadata.get(name))).scheme
                 if scheme not in ("https", urlsplit(self.issuer).scheme):
-                    raise ValueError(f"its {name} is no address")
+                    raise ValueError(text("its {name} is no address", name=name))
         self._metadata = (time.monotonic(), metadata)
         return metadata
 
@@ -452,7 +453,19 @@ class Provider:
 
 
 def _reason(error: Exception) -> str:
-    return plain_text(str(error) or type(error).__name__)[:200].rstrip(".")
+    """Why, in the language of the page where that is known, else in the words of the library."""
+    import requests
+
+    if error.args and isinstance(error.args[0], Text):
+        return error.args[0]
+    detail = plain_text(str(error) or type(error).__name__)[:200].rstrip(".")
+    if isinstance(error, requests.exceptions.SSLError):
+        return text("its certificate cannot be trusted ({detail})", detail=detail)
+    if isinstance(error, requests.exceptions.Timeout):
+        return text("it did not answer in time")
+    if isinstance(error, requests.exceptions.ConnectionError):
+        return text("there is no connection ({detail})", detail=detail)
+    return detail
 
 
 def _client_secret(settings: Settings) -> str:
@@ -479,7 +492,9 @@ def _bounded_adapter() -> Any:
             content = response.raw.read(MOST_BYTES + 1, decode_content=True)
             response.close()
             if len(content) > MOST_BYTES:
-                raise RequestException(f"the answer has more than {MOST_BYTES:,} bytes")
+                raise RequestException(
+                    text("the answer has more than {most:,} bytes", most=MOST_BYTES)
+                )
             response._content = content
             return response
 

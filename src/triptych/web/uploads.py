@@ -98,7 +98,9 @@ def images(request: flask.Request) -> tuple[list[Named], dict[str, Any]]:
     elif kind == "application/json":
         unnamed, others = read_json(request, _encoded)
     else:
-        description = f"as {kind}, which carries no files" if kind else "without a Content-Type"
+        description = text("without a Content-Type")
+        if kind:
+            description = text("as {kind}, which carries no files", kind=kind)
         raise BadRequest(
             text(
                 "The request came {description}. {expected}",

@@ -21,6 +21,7 @@ from triptych import errors
 from triptych.results import Failure
 from triptych.results import Verdict
 from triptych.utils import concurrency
+from triptych.utils.text import text
 from triptych.utils.worker import Worker
 from triptych.workers import process as worker_process
 from triptych.workers.messages import Classify
@@ -201,8 +202,11 @@ class WorkerPool:
                         self._failed_starts >= MAX_FAILED_STARTS and not in_service
                     ):
                         raise errors.EngineError(
-                            "The processes that classify images have ended and cannot be started "
-                            "again; the log says why. Restart the server when that is mended."
+                            text(
+                                "The processes that classify images have ended and cannot be "
+                                "started again; the log says why. Restart the server when that "
+                                "is mended."
+                            )
                         )
                     free = [each for each in self._workers if len(each.idle) >= count]
                     if free and self._waiting[0] is ticket:

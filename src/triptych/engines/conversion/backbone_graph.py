@@ -27,6 +27,7 @@ from triptych.models.head import Head
 from triptych.preprocessing.recipe import Recipe
 from triptych.preprocessing.recipe import scale
 from triptych.utils import files
+from triptych.utils.text import text
 
 NETWORK = "network.xml"
 # What goes into the last layer with weights, instead of an output by its name.
@@ -80,7 +81,7 @@ class BackboneConverter(RequestWorker):
             errors.EngineError: Reading it crashes, takes too long or too much memory.
         """
         inputs: list[tuple[str, list[int | None] | None, str]]
-        inputs = self.request({"inspect": str(model)}, f"Reading {model.name}")
+        inputs = self.request({"inspect": str(model)}, text("Reading {name}", name=model.name))
         return inputs
 
     def outputs(self, model: Path, layout: str, size: Sequence[int]) -> dict[str, Any]:
@@ -91,7 +92,7 @@ class BackboneConverter(RequestWorker):
             errors.EngineError: It does not take such photos.
         """
         message = {"outputs": str(model), "layout": layout, "size": list(size)}
-        facts: dict[str, Any] = self.request(message, f"Reading {model.name}")
+        facts: dict[str, Any] = self.request(message, text("Reading {name}", name=model.name))
         return facts
 
     def run(self, job: BackboneJob) -> dict[str, int]:
@@ -105,7 +106,7 @@ class BackboneConverter(RequestWorker):
             errors.EngineError: It cannot be converted.
         """
         facts: dict[str, int]
-        facts = self.request(asdict(job), f"Converting {Path(job.model).name}")
+        facts = self.request(asdict(job), text("Converting {name}", name=Path(job.model).name))
         return facts
 
 

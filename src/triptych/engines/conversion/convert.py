@@ -153,7 +153,7 @@ class Converter:
             name = job.backbone if isinstance(job, ConversionJob) else Path(job.model).name
             self._report(f"Preparing {name} ...")
             try:
-                self._worker.request(asdict(job), "Converting the networks to OpenVINO")
+                self._worker.request(asdict(job), text("Converting the networks to OpenVINO"))
             except errors.EngineError as error:
                 files.check_room(Path(job.folder), error.message)
                 raise
@@ -169,7 +169,7 @@ class Converter:
             errors.EngineError: Keras cannot run it.
         """
         facts: dict[str, Any] = self._worker.request(
-            {"inspect": str(model)}, f"Reading {model.name}"
+            {"inspect": str(model)}, text("Reading {name}", name=model.name)
         )
         return facts
 
@@ -185,7 +185,7 @@ class Converter:
             errors.EngineError: Keras fails in another way.
         """
         message = {"rewrite": str(model), "path": str(path)}
-        self._worker.request(message, f"Reading {model.name}")
+        self._worker.request(message, text("Reading {name}", name=model.name))
 
     def predict(self, model: Path, images: Float32Array, scaling: str) -> Float32Array:
         """What a person's own model answers in Keras; see `keras_model.predict`.
@@ -201,7 +201,7 @@ class Converter:
         """
         with requests.array_file(images) as file:
             request = {"predict": str(model), "images": str(file), "scaling": scaling}
-            self._worker.request(request, f"Running {model.name} in Keras")
+            self._worker.request(request, text("Running {name} in Keras", name=model.name))
             outputs: Float32Array = np.load(file)
         return outputs
 

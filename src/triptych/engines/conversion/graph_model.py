@@ -22,6 +22,7 @@ from triptych.engines.conversion import requests
 from triptych.engines.conversion.requests import RequestWorker
 from triptych.typing import Array
 from triptych.utils import files
+from triptych.utils.text import text
 
 NETWORK = "network.xml"
 # As in `keras_model`: brightnesses of even pictures, and their size where a graph takes any.
@@ -103,7 +104,9 @@ class GraphConverter(RequestWorker):
             errors.WeightsDamaged: It cannot be read, or has operations that are not taken.
             errors.EngineError: Reading it crashes, takes too long or too much memory.
         """
-        facts: dict[str, Any] = self.request({"inspect": str(model)}, f"Reading {model.name}")
+        facts: dict[str, Any] = self.request(
+            {"inspect": str(model)}, text("Reading {name}", name=model.name)
+        )
         return facts
 
     def predict(self, model: Path, inputs: Array, output: int) -> Array:
@@ -119,7 +122,7 @@ class GraphConverter(RequestWorker):
         """
         with requests.array_file(inputs) as file:
             message = {"predict": str(model), "inputs": str(file), "output": output}
-            self.request(message, f"Running {model.name}")
+            self.request(message, text("Running {name}", name=model.name))
             outputs: Array = np.load(file)
         return outputs
 
@@ -130,7 +133,7 @@ class GraphConverter(RequestWorker):
             errors.WeightsDamaged: It has operations that are not taken.
             errors.EngineError: It cannot be converted.
         """
-        self.request(asdict(job), f"Converting {Path(job.model).name}")
+        self.request(asdict(job), text("Converting {name}", name=Path(job.model).name))
 
 
 def read(path: str) -> Any:
@@ -517,8 +520,12 @@ def convert(job: GraphJob) -> None:
             kind = re.search(r"has the operation (\S+)", error.message)
             name = kind[1] if kind else "unknown"
             raise errors.WeightsDamaged(
-                f"{Path(job.model).name} has the operation {name}, which is not run in bundles. "
-                "Expected a network that classifies photos, of the usual layers."
+                text(
+                    "{path} has the operation {name}, which is not run in bundles. Expected a "
+                    "network that classifies photos, of the usual layers.",
+                    path=Path(job.model).name,
+                    name=name,
+                )
             ) from error
 
 

@@ -93,20 +93,26 @@ class RequestWorker:
         self._worker.send(message)
         answer = next(self._worker.messages(poll), None)
         if answer is None:
-            raise errors.EngineError(f"{what} failed: {self._reason_of_death()}")
+            raise errors.EngineError(
+                text("{what} failed: {reason}", what=what, reason=self._reason_of_death())
+            )
         if answer["damaged"]:
             raise errors.WeightsDamaged(answer["damaged"])
         if answer["failed"]:
-            raise errors.EngineError(f"{what} failed: {answer['failed']}")
+            raise errors.EngineError(
+                text("{what} failed: {reason}", what=what, reason=answer["failed"])
+            )
         return answer["facts"]
 
     def _reason_of_death(self) -> str:
         code = self._worker.wait(grace_s=1.0)
         reason = self._worker.reason
         if self._memory_bytes and (code < 0 or re.search("bad_alloc|MemoryError", reason)):
-            return (
-                f"it crashed, or takes more than the {self._memory_bytes / 1e9:.0f} GB of memory "
-                f"that a file of its size may ({reason[:200]})"
+            return text(
+                "it crashed, or takes more than the {size:.0f} GB of memory that a file of its "
+                "size may ({reason})",
+                size=self._memory_bytes / 1e9,
+                reason=reason[:200],
             )
         return reason
 

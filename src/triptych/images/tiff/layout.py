@@ -9,6 +9,7 @@ from typing import NoReturn
 from triptych import errors
 from triptych.images.tiff import tags
 from triptych.images.tiff.directory import Directory
+from triptych.utils.text import text
 
 WHITE_IS_0, BLACK_IS_0, RGB, PALETTE_INDEX, INK, YCBCR, LAB = 0, 1, 2, 3, 5, 6, 8
 COLOURS = {WHITE_IS_0: 1, BLACK_IS_0: 1, RGB: 3, PALETTE_INDEX: 1, INK: 4, YCBCR: 3, LAB: 3}
@@ -69,8 +70,11 @@ class Layout:
 
 def _refuse(reason: str) -> NoReturn:
     raise errors.UnsupportedImage(
-        f"This TIFF file is of a variant that is not read here: {reason}. "
-        f"Save it as an ordinary JPEG or PNG and send that."
+        text(
+            "This TIFF file is of a variant that is not read here: {reason}. Save it as an "
+            "ordinary JPEG or PNG and send that.",
+            reason=reason,
+        )
     )
 
 

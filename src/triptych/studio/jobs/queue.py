@@ -153,7 +153,9 @@ class Jobs:
         job = self.state(number)
         if job.is_under_way or job.state == job_table.DONE:
             raise errors.Busy(
-                text("This job is {state}; only one that ended early can go on.", state=job.state)
+                text("This job is under way; only one that ended early can go on.")
+                if job.is_under_way
+                else text("This job is done; only one that ended early can go on.")
             )
         project = self._projects.find(job.key)
         job_config.check(project, _config_of(job), self._home)
@@ -345,7 +347,9 @@ def _explained(code: int) -> str:
             "run out of memory. Features computed so far are kept: go on, with fewer or "
             "smaller backbones if it happens again."
         )
-    how = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
+    how = text("with exit code {code}", code=code)
+    if code < 0:
+        how = text("by {name}", name=signal.Signals(-code).name)
     return text(
         "The process that was teaching ended {how}. Features computed so far are kept.", how=how
     )

@@ -44,7 +44,7 @@ def check(folder: Path) -> None:
     path = folder / DATABASE
     if _has_tables(path) or not any(_photos(folder)):
         return
-    what = "is empty" if path.exists() else "is missing"
+    what = text("is empty") if path.exists() else text("is missing")
     raise errors.StateError(
         text(
             "There are photos in {folder!r}, and their database {database} {what}. "

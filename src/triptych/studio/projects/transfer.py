@@ -334,7 +334,11 @@ def _repeated(groups: Iterable[Sequence[Item]]) -> Iterator[Finding]:
         sources = tuple(item.file.source for item in same)
         labels = list(dict.fromkeys(item.label for item in same))
         if len(labels) > 1:
-            message = f"The same file is in several classes. Taken into the first, {labels[0]!r}."
+            message = text(
+                "The same file is in several classes. Taken into the first, {name!r}.",
+                name=labels[0],
+            )
             yield Finding("label_conflict", message, sources)
         elif len(same) > 1:
-            yield Finding("exact_duplicate", "The same file several times. Taken in once.", sources)
+            message = text("The same file several times. Taken in once.")
+            yield Finding("exact_duplicate", message, sources)

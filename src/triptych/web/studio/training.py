@@ -142,7 +142,10 @@ def _threshold(choice: str, percent: str) -> dict[str, float]:
         share = 0.0
     if choice != PRECISION or not 0 < share <= 1:
         raise BadRequest(
-            f"The share of right answers is {percent[:40]!r}; expected per cent, such as 95."
+            text(
+                "The share of right answers is {share!r}; expected per cent, such as 95.",
+                share=percent[:40],
+            )
         )
     return {"label_precision": share}
 
