@@ -66,8 +66,10 @@ def test_a_network_that_quantizes_its_input_scales_by_that(
     low, high = (ends[0], ends[1]) if by_channel else (ends.min(), ends.max())
     path = quantizing(tmp_path, low, high)
     pixels = photos(of.size)
-    output = SinglePhotoEngine(path, of, precision="f32").run_pixels(pixels)
-    expected = OpenVINOEngine(path, precision="f32", threads=1).run(recipe.scale(of, pixels))
+    output = SinglePhotoEngine(path, of, precision="f32", is_int8=True).run_pixels(pixels)
+    expected = OpenVINOEngine(path, precision="f32", threads=1, is_int8=True).run(
+        recipe.scale(of, pixels)
+    )
     level = float(np.max(np.asarray(high) - np.asarray(low))) / 255
     # A value halfway between two levels may be rounded to either.
     np.testing.assert_allclose(output.features, expected.features, atol=0.05 * level)

@@ -326,6 +326,9 @@ class OpenVINOEngine:
         device: OpenVINO's name of the device, such as ``"GPU.1"``. Threads and streams are those
             of the processor; other devices decide themselves.
         network: The OpenVINO model to compile, where it is not the file as it is.
+        is_int8: Whether the network is the int8 form of another one, and its products are computed
+            so. Other networks that are quantized, such as imported ones, run at the precision:
+            on processors without VNNI int8 products of the full range overflow.
 
     Raises:
         errors.EngineError: The file cannot be compiled.
@@ -342,6 +345,7 @@ class OpenVINOEngine:
         cache: Path | None = None,
         network: Any = None,
         device: str = DEVICE,
+        is_int8: bool = False,
     ) -> None:
         self.precision = resolve_precision(precision, device)
         self._is_static = device.partition(".")[0] in STATIC
@@ -352,6 +356,8 @@ class OpenVINOEngine:
         }
         if device == DEVICE:
             options |= _of_processor(threads, streams)
+            if not is_int8:
+                options["LP_TRANSFORMS_MODE"] = "NO"
         # OpenVINO writes a cached network in place, and maps it into memory where it exists: of
         # three processes that start together, the second would truncate the file that the third
         # has mapped, which then dies by SIGBUS.

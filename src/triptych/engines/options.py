@@ -93,6 +93,7 @@ def open_engine(
             streams=options.streams,
             cache=store.compiled_cache(options.home) if cache else None,
             device=device.name,
+            is_int8=is_int8,
         )
 
     if not device.is_processor:

@@ -28,6 +28,7 @@ class SinglePhotoEngine:
         recipe: Its size and scaling.
         precision: As for `OpenVINOEngine`.
         cache: As for `OpenVINOEngine`.
+        is_int8: As for `OpenVINOEngine`.
 
     Raises:
         errors.EngineError: The file cannot be compiled.
@@ -35,7 +36,13 @@ class SinglePhotoEngine:
     """
 
     def __init__(
-        self, path: Path, recipe: Recipe, *, precision: str, cache: Path | None = None
+        self,
+        path: Path,
+        recipe: Recipe,
+        *,
+        precision: str,
+        cache: Path | None = None,
+        is_int8: bool = False,
     ) -> None:
         self._recipe = recipe
         network = openvino.read_network(path)
@@ -43,7 +50,12 @@ class SinglePhotoEngine:
         folded = _with_scaling(network, recipe)
         self._takes_pixels = folded is not None
         self._network = openvino.OpenVINOEngine(
-            path, precision=precision, threads=1, cache=cache, network=folded or network
+            path,
+            precision=precision,
+            threads=1,
+            cache=cache,
+            network=folded or network,
+            is_int8=is_int8,
         )
 
     @property

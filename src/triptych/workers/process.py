@@ -72,13 +72,16 @@ class _Committees:
 
     def _load(self, request: Load) -> None:
         options = EngineOptions(**request.options)
+        is_int8 = options.precision == INT8
         precision = "f32"
-        if options.precision != INT8:
+        if not is_int8:
             precision = openvino.resolve_precision(options.precision, home=options.home)
 
         def open_network(member: str, network: Path, recipe: Recipe) -> Engine:
             cache = store.compiled_cache(options.home)
-            return SinglePhotoEngine(network, recipe, precision=precision, cache=cache)
+            return SinglePhotoEngine(
+                network, recipe, precision=precision, cache=cache, is_int8=is_int8
+            )
 
         try:
             classifier = loading.load_classifier(
