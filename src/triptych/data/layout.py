@@ -207,8 +207,11 @@ def _sides(root: Tree) -> tuple[dict[Side, Tree], list[Finding]]:
         if names
     }
     others = sorted(set(root.folders) - set(preferred.values()))
-    sides = " + ".join(f"{name}/" for name in preferred.values())
-    message = text("Beside {sides}, and left out.", sides=sides)
+    names = [f"{name}/" for name in preferred.values()]
+    if len(names) == 1:
+        message = text("Beside {name}, and left out.", name=names[0])
+    else:
+        message = text("Beside {train} and {val}, and left out.", train=names[0], val=names[-1])
     findings = [Finding("ignored", message, tuple(others))] if others else []
     return {side: root.folders[name] for side, name in preferred.items()}, findings
 
