@@ -69,7 +69,7 @@ def running() -> Iterator[Cluster]:
     # Sockets have short names only, so not in pytest's folders.
     scratch = tempfile.mkdtemp(prefix="ray-")
     # Ray notes there which cluster was the last, and does not make the folder.
-    os.makedirs("/tmp/ray", exist_ok=True)
+    os.makedirs(os.path.join(tempfile.gettempdir(), "ray"), exist_ok=True)
     with (
         mock.patch.dict(os.environ, ENVIRONMENT),
         mock.patch.object(services, "get_node", functools.partial(_get_node, services.get_node)),
