@@ -278,11 +278,13 @@ class WorkerPool:
 
     def _maintain(self) -> None:
         """Unload what was dropped and replace who died, until the pool is closed."""
-        while not self._closed:
+        while True:
             key = None
             with contextlib.suppress(queue.Empty):
                 key = self._dropped.get(timeout=CHECK_S)
             with self._changing:
+                if self._closed:  # and the workers are gone
+                    return
                 if key is not None:
                     del self._loads[key]
                     for process in self._workers:
