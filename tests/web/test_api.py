@@ -144,7 +144,7 @@ def test_an_only_image_that_fails_has_the_error_of_every_failed_request(client):
         ('{"images": [{"b64": ""}], "coverage": NaN}', "NaN is no number of JSON"),
         ('{"images": [{"b64": ""}], "coverage": 1e999}', "The option coverage is inf; expected"),
         ('{"images": [{"b64": ""}], "members": "A"}', "The option members is 'A'; expected a list"),
-        ('{"images": [{"b64": ""}], "rule": "\\ud800"}', r"The option rule is '\ud800'"),
+        ('{"images": [{"b64": ""}], "rule": "\\ud800"}', "The JSON has half a character"),
         ('{"images": [{"b64": ""}], "rule": {"a": [1]}}', "The option rule is {'a': [1]}"),
         ('{"images": [{"b64": ""}], "image": 1}', "There is no option 'image'"),
     ],
@@ -399,7 +399,7 @@ def test_the_page_shows_the_openapi_document(client):
 
 def test_the_page_has_no_inline_code_and_no_external_resources(client):
     page = client.get("/docs").text
-    assert not re.search(r"<script|<style| style=|\son\w+=", page)
+    assert not re.search(r"<script(?![^>]* src=)|<style| style=|\son\w+=", page)
     assert not re.search(r'(src|href)="(https?:)?//', page)
 
 
@@ -438,7 +438,7 @@ def test_its_commands_work_when_pasted(tmp_path, monkeypatch):
                 assert "verdict" in answer["results"][-1]
             if "error" in answer:
                 assert answer["error"]["code"] not in ("bad_request", "not_found", "setting")
-    assert len(commands) == 43
+    assert len(commands) == 57
 
 
 def received(data: bytes, claimed: int, *, piece: int = 1000, ends: bool = True) -> bytes:

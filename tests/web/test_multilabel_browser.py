@@ -238,7 +238,7 @@ def test_from_drawn_scenes_to_two_labels(
     wait_for(page, stored, expected)
     follow(page.get_by_role("link", name="On to teaching"))
     page.get_by_text("So that answers are right").click()
-    page.get_by_label("Per cent of the answers that must be right").fill("80")
+    page.get_by_label("Per cent of the answers that must be right").fill("60")
     page.click(".options > summary")
     for name in ("EfficientNetLite1", "EfficientNetLite2"):
         page.locator(f'[name="backbones"][value="{name}"]').uncheck()
@@ -248,9 +248,9 @@ def test_from_drawn_scenes_to_two_labels(
     (version,) = triptych.bundles.versions(home, key)
     bundle = triptych.bundles.find(home, f"{key}@{version}")
     assert bundle.multilabel
-    assert {row["target"] for row in bundle.about["doubt"]["thresholds"]} == {0.8}
+    assert {row["target"] for row in bundle.about["doubt"]["thresholds"]} == {0.6}
     page.goto(f"{page.url.partition('/projects')[0]}/projects/{key}/result")
-    expect(page.get_by_text("so that 80", exact=False)).to_be_visible()
+    expect(page.get_by_text("so that 60", exact=False)).to_be_visible()
     expect(page.get_by_role("heading", name="Class by class")).to_be_visible()
     screenshot(page, "multilabel-result")
     page.goto(page.url.replace(f"/projects/{key}/result", f"/c/{key}@{version}"))

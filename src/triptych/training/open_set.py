@@ -58,10 +58,11 @@ def strangeness(
         (L,), at most 1; empty with fewer than three classes.
 
     Example:
-        >>> labelled, labels = np.eye(3), np.arange(3)
-        >>> photos, wrong = strangeness(np.array([[9, 1, 1]]), np.array([0]), labelled, labels)
-        >>> bool(photos[0] < 0.2), wrong.round(3)
-        (True, array([1., 1., 1.]))
+        >>> labelled = np.array([[9, 0, 0], [8, 1, 0], [0, 9, 0], [1, 8, 0], [0, 0, 9], [0, 1, 8]])
+        >>> labels, photo = np.array([0, 0, 1, 1, 2, 2]), np.array([[9, 1, 1]])
+        >>> strange, wrong = strangeness(photo, np.array([0]), labelled, labels)
+        >>> bool(strange[0] < 0.1), bool(wrong.min() > 0.7)
+        (True, True)
     """
     if len(labelled) > MOST_LABELLED:
         chosen = np.random.default_rng(seed).choice(len(labelled), MOST_LABELLED, replace=False)
