@@ -58,7 +58,11 @@ def commands_page() -> str:
 def _helps(command: click.Command, name: str) -> Iterator[tuple[str, str]]:
     context = click.Context(command, info_name=name, max_content_width=100, terminal_width=100)
     home = str(next(row.default for row in settings.SETTINGS if row.name == "home"))
-    yield name, command.get_help(context).replace(home, "the platform's data folder")
+    for option in command.params:
+        # Before it is wrapped, as the folder's name is longer for some people.
+        if isinstance(option, click.Option) and option.help:
+            option.help = option.help.replace(home, "the platform's data folder")
+    yield name, command.get_help(context)
     if isinstance(command, click.Group):
         for child, subcommand in sorted(command.commands.items()):
             if not subcommand.hidden:  # names of earlier versions
