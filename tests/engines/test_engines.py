@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from support import disks
 from support import networks
 from support.keras_engine import KerasEngine
 from triptych import errors
@@ -319,17 +320,12 @@ def test_openvino_sends_no_telemetry(tmp_path: Path) -> None:
 
 
 def test_a_disk_too_full_for_a_network_is_named(tmp_path: Path) -> None:
-    """On a real small disk, which only root can mount; it writes nothing but a part of one file."""
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(tmp_path)]
-    if sys.platform != "linux" or subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("only root on Linux can mount a disk")
-    try:
+    """It writes nothing but a part of one file."""
+    with disks.mounted(tmp_path, 1):
         row = zoo.find("EfficientNetLite0")
         with pytest.raises(errors.DiskError, match="make room, and try again"):
             efficientnet_lite.write(row, weights.require(row), tmp_path / "network")
         assert [*tmp_path.iterdir()] == []
-    finally:
-        subprocess.run(["umount", "--lazy", str(tmp_path)], check=True)
 
 
 @pytest.mark.parametrize("name", zoo.COMMITTEES["lite"])

@@ -14,6 +14,7 @@ from types import SimpleNamespace
 import pytest
 from flask.testing import FlaskClient
 
+from support import disks
 from support import studios
 from support.bundles import write_with_metrics
 from support.images import picture
@@ -131,27 +132,18 @@ def test_a_home_that_vanishes_is_missed_and_comes_back(
 def test_a_disk_that_can_only_be_read_is_named(
     home: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """On a real read-only mount, which only root can make; others run the next test.
-
-    Permissions cannot stand in for it: CI runs as root, whom they do not stop.
-    """
-    mount = ["mount", "-t", "tmpfs", "-o", "size=32m", "tmpfs", str(home)]
-    if sys.platform != "linux" or subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("only root on Linux can mount a disk; the next test needs none")
-    try:
-        with studio(home) as (client, key, digest):
-            subprocess.run(["mount", "-o", "remount,ro", str(home)], check=True)
-            check_all(client, key, digest, "The disk can only be read", caplog)
-            assert client.get("/bundles").status_code == 200
-            command = [sys.executable, "-m", "triptych", "features", "list", "--home", str(home)]
-            ran = subprocess.run(command, capture_output=True, text=True)
-            assert ran.returncode == 1
-            assert ran.stderr.startswith("Error: The disk can only be read")
-            assert "Traceback" not in ran.stderr
-            subprocess.run(["mount", "-o", "remount,rw", str(home)], check=True)
-            check_recovered(client, key, digest)
-    finally:
-        subprocess.run(["umount", "--lazy", str(home)], check=True)
+    """On a real disk; where none can be mounted, the next test has to do."""
+    with disks.mounted(home, 32), studio(home) as (client, key, digest):
+        subprocess.run(["mount", "-o", "remount,ro", str(home)], check=True)
+        check_all(client, key, digest, "The disk can only be read", caplog)
+        assert client.get("/bundles").status_code == 200
+        command = [sys.executable, "-m", "triptych", "features", "list", "--home", str(home)]
+        ran = subprocess.run(command, capture_output=True, text=True)
+        assert ran.returncode == 1
+        assert ran.stderr.startswith("Error: The disk can only be read")
+        assert "Traceback" not in ran.stderr
+        subprocess.run(["mount", "-o", "remount,rw", str(home)], check=True)
+        check_recovered(client, key, digest)
 
 
 @pytest.mark.skipif(not hasattr(os, "statvfs"), reason="needs os.statvfs")

@@ -27,10 +27,9 @@ from triptych.web import server
 from triptych.web.certificates import Certificate
 
 x509 = pytest.importorskip("cryptography.x509")
-
-from cryptography.hazmat.primitives import hashes  # noqa: E402 - after the question for it
-from cryptography.hazmat.primitives import serialization  # noqa: E402
-from cryptography.hazmat.primitives.asymmetric import ec  # noqa: E402
+hashes = pytest.importorskip("cryptography.hazmat.primitives.hashes")
+serialization = pytest.importorskip("cryptography.hazmat.primitives.serialization")
+ec = pytest.importorskip("cryptography.hazmat.primitives.asymmetric.ec")
 
 OPENSSL = """
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=photos.example

@@ -213,7 +213,9 @@ def parse(text: bytes, *, most: int = MAX_VALUES, hint: str = "") -> dict[str, A
         try:
             json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
         except UnicodeEncodeError:  # no database, file name or answer could hold it
-            raise BadRequest("The JSON has half a character, such as \\ud800 alone.") from None
+            raise BadRequest(
+                "The JSON has half a character, such as \\ud800 alone; expected both halves."
+            ) from None
         except ValueError:
             raise BadRequest("The JSON has a number beyond 1.8e308.") from None
     if not isinstance(value, dict):

@@ -28,6 +28,7 @@ NEW, NEW_FORM = schemas.NewInt8(), schemas.NewInt8Form()
 )
 def int8(key: str) -> flask.Response:
     """List the versions that have int8 networks, and how the latest work on them stands."""
+    context.current().projects.find(key)
     return _answer(key)
 
 
@@ -83,7 +84,6 @@ def stop_int8(key: str) -> flask.Response:
 
 def _answer(key: str) -> flask.Response:
     here = context.current()
-    here.projects.find(key)
     job, home = here.quantizing.latest(key), here.settings.home
     numbers = here.do(lambda: int8_pages.numbers_with_int8(home, key, bundles.versions(home, key)))
     return flask.jsonify(job=int8_pages.state(job) if job else None, versions=numbers)
