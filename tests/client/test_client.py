@@ -33,6 +33,7 @@ from triptych.client import Project
 from triptych.client import Studio
 from triptych.client import inbox as inbox_module
 from triptych.client import project as project_module
+from triptych.client import sorting as sorting_module
 from triptych.client.multipart import File
 from triptych.client.multipart import Form
 from triptych.client.transport import Transport
@@ -48,6 +49,8 @@ from triptych.results import Timing
 from triptych.results import Verdict
 from triptych.studio.keys import Keys
 from triptych.studio.projects import Projects
+from triptych.studio.sorting import Answer
+from triptych.studio.sorting import Plan
 
 KEY = "the key of the settings"
 
@@ -279,6 +282,43 @@ def test_the_inbox_is_emptied(
     studio.inbox.put_back([back])
     assert studio.inbox.waiting == 1
     studio.inbox.dismiss([back])
+
+
+def test_a_heap_is_sorted(
+    served: tuple[str, Path], studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sorting_module, "PAGE", 1)
+    garden, home = studio.projects.find("garden"), served[1]
+    added = garden.add_photos([(f"heap-{seed}.jpg", picture(90 + seed)) for seed in range(4)])
+    digests = [photo.digest for photo in added.photos]
+    heap = garden.heap()
+    assert (heap.facts.offers, heap.facts.needs_comparison) == ((), True)
+    answers = [Answer("sure", 1, 0.9, 0.2, is_selected=True), Answer("unsure", 0, 0.5)]
+    plan = dict(zip(digests, answers * 2, strict=True))
+    version = heap.facts.newest
+    Plan(version, plan, [digests[3], digests[1]], [], frozenset(digests)).write(
+        home, "garden", "project"
+    )
+    (offer,) = heap.facts.offers
+    assert (offer.class_name, set(offer.digests)) == ("bees", {digests[0], digests[2]})
+    assert {photo.digest for photo in heap.photos(offer)} == set(offer.digests)
+    assert [photo.name for photo in heap.photos()] == ["heap-3.jpg", "heap-1.jpg"]
+    accepted = heap.accept(offer)
+    assert (set(accepted.digests), heap.facts.waiting) == (set(offer.digests), 2)
+    heap.undo(accepted)
+    assert (heap.facts.waiting, heap.facts.offers) == (4, (offer,))
+    with pytest.raises(errors.Conflict):
+        heap.undo(accepted)
+    again = heap.accept(offer)
+    assert heap.accept(offer).skipped == 2
+    heap.undo(heap.accept(offer))  # nothing was accepted, so there is nothing to undo
+    heap.undo(again)
+    comparison = heap.compare()
+    assert comparison.state().under_way
+    comparison.stop()
+    with pytest.raises(errors.Stopped):
+        comparison.wait()
+    garden.erase(added.photos)
 
 
 @pytest.mark.slow

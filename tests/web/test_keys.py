@@ -52,6 +52,8 @@ ENDPOINTS = {
         project_api.add_class project_api.add_photos project_api.bundle_file
         project_api.change_project project_api.decide project_api.erase_photos
         project_api.export_file project_api.exports project_api.file project_api.findings
+        project_api.accept_offer project_api.comparison project_api.heap project_api.heap_photos
+        project_api.start_comparison project_api.stop_comparison project_api.undo_sorting
         project_api.history project_api.int8 project_api.job_events project_api.jobs
         project_api.label_issues project_api.make_project project_api.one_job
         project_api.one_photo project_api.one_project project_api.photos project_api.preview

@@ -97,6 +97,7 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
     yield app
     studio.exports.close()
     studio.quantizing.close()
+    studio.sorting.close()
 
 
 @pytest.fixture(scope="module")

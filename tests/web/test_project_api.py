@@ -496,6 +496,7 @@ def test_an_unknown_project_is_404_everywhere(client: FlaskClient, studio: Any) 
     document = client.get("/openapi.json").json
     values = {"key": "nothing", "class_id": "1", "digest": NOTHING, "number": "1", "version": "1"}
     bodies = {
+        "accept": {"digests": [NOTHING], "class_id": 1},
         "decisions": {"digests": [NOTHING], "action": "exclude"},
         "erase": {"digests": [NOTHING]},
         "exports": {"version": 1, "format": "onnx"},
@@ -513,6 +514,8 @@ def test_an_unknown_project_is_404_everywhere(client: FlaskClient, studio: Any) 
             elif method in ("post", "patch"):
                 last = path.rpartition("/")[2]
                 sent["json"] = bodies.get(last, {"name": "x"} if "classes" in path else {})
+                if path.endswith("sort/undo"):
+                    sent["json"] = {"batch": 1}
                 if path.endswith("{key}"):
                     sent["json"] = {"title": "x"}
             address = path.format(file="x.zip", **values)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,13 @@ from support.images import squares
 from triptych import settings
 from triptych.studio.keys import Keys
 from triptych.studio.projects import Projects
+from triptych.studio.sorting import INBOX
 from triptych.studio.sorting import PROJECT
 from triptych.studio.sorting import Answer
 from triptych.studio.sorting import Plan
 from triptych.studio.sorting.sorting import LabelsLeft
 from triptych.web import create_app
+from triptych.web.project_api import sorting_schemas
 from triptych.web.registry import Registry
 from triptych.web.studio.sorting import left_in_words
 
@@ -34,34 +37,39 @@ ANSWERS = [
 ]
 
 
-@pytest.fixture
-def projects(tmp_path: Path) -> Projects:
-    return Projects(tmp_path)
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, list[str]]:
+    """A home, a trained project in it, and the digests of ten photos without a class.
 
-
-@pytest.fixture
-def key(projects: Projects) -> str:
+    A plan says what the committee answers.
+    """
+    home = tmp_path_factory.mktemp("built")
+    projects = Projects(home)
     key = trained_project.create(projects)
     trained_project.train(projects, key, fitted=trained_project.FITTED)
-    return key
-
-
-@pytest.fixture
-def heap(projects: Projects, key: str) -> list[str]:
-    """The digests of ten photos without a class; a plan says what the committee answers."""
     digests = [
         projects.add(key, f"heap-{n}.png", squares(200 + n)).digest for n in range(len(ANSWERS))
     ]
     by_hand = [digests[7], digests[6], digests[8]]
-    plan = Plan(
-        1,
-        dict(zip(digests, ANSWERS, strict=True)),
-        by_hand,
-        [[digests[6], digests[8]]],
-        frozenset(digests),
-    )
-    plan.write(projects.home, key, PROJECT)
-    return digests
+    answers = dict(zip(digests, ANSWERS, strict=True))
+    plan = Plan(1, answers, by_hand, [[digests[6], digests[8]]], frozenset(digests))
+    plan.write(home, key, PROJECT)
+    return home, key, digests
+
+
+@pytest.fixture
+def projects(built: tuple[Path, str, list[str]], tmp_path: Path) -> Projects:
+    return Projects(shutil.copytree(built[0], tmp_path / "home"))
+
+
+@pytest.fixture
+def key(built: tuple[Path, str, list[str]]) -> str:
+    return built[1]
+
+
+@pytest.fixture
+def heap(built: tuple[Path, str, list[str]]) -> list[str]:
+    return built[2]
 
 
 @pytest.fixture
@@ -145,6 +153,74 @@ def test_strange_photos_come_first_and_what_was_not_selected_is_named_by_hand(
     page = client.get(answer["address"]).text
     assert "at least 95\xa0% are right" in page  # of wasps; it is still the same page
     assert "photos look like <strong" not in page
+
+
+def test_programs_accept_what_the_page_offers_and_take_it_back(client, projects, key, heap):
+    address = f"/api/v1/projects/{key}/sort"
+    offered = client.get(address).json
+    assert sorting_schemas.Heap().validate(offered) == {}
+    assert (offered["waiting"], offered["by_hand"], offered["left"]) == (10, 3, None)
+    assert (offered["wrong_share"], offered["promise"], offered["version"]) == (0.1, 0.95, 1)
+    assert not offered["needs_comparison"]
+    bees, wasps = offered["offers"]
+    page = form_of(client.get(f"/projects/{key}/sort").text, "bees")
+    assert bees["digests"] == [value.partition(":")[0] for value in page["photo"]]
+    assert (bees["class_name"], bees["photos"], wasps["digests"]) == ("bees", 6, [heap[9]])
+    # Somebody else is quicker with one of them.
+    ants = projects.find(key).classes[0].id
+    projects.decide(key, [heap[0]], class_id=ants, person="Ann")
+    body = {"class_id": bees["class_id"], "digests": bees["digests"]}
+    accepted = client.post(f"{address}/accept", json=body).json
+    assert sorting_schemas.Accepted().validate(accepted) == {}
+    assert (set(accepted["digests"]), accepted["skipped"]) == (set(heap[1:6]), 1)
+    assert [*classes(projects, key).values()] == ["ants"] + ["bees"] * 5 + [None] * 4
+    assert [each["class_name"] for each in client.get(address).json["offers"]] == ["wasps"]
+    undo = {"batch": accepted["batch"]}
+    assert client.post(f"{address}/undo", json=undo).json == {"waiting": 9}
+    assert client.post(f"{address}/undo", json=undo).status_code == 409
+    assert [*classes(projects, key).values()] == ["ants"] + [None] * 9
+    body["class_id"] = 99
+    assert client.post(f"{address}/accept", json=body).status_code == 404
+    # With a class for everything, the word of the committee counts; here it was tested, too.
+    closed = client.get(f"{address}?closed=true").json
+    assert (closed["wrong_share"], closed["offers"][0]["tested"]) == (None, 5)
+
+
+def test_programs_list_the_photos_of_a_heap_page_by_page(client, projects, key, heap):
+    address = f"/api/v1/projects/{key}/sort/photos"
+    first = client.get(f"{address}?limit=2").json
+    assert sorting_schemas.HeapPhotos().validate(first) == {}
+    assert [photo["digest"] for photo in first["photos"]] == [heap[7], heap[6]]
+    assert (first["total"], first["next"]) == (3, 2)
+    assert (first["photos"][0]["class_name"], first["photos"][0]["status"]) == ("wasps", NONE)
+    last = client.get(f"{address}?limit=2&offset=2").json
+    assert ([photo["digest"] for photo in last["photos"]], last["next"]) == ([heap[8]], None)
+    bees, wasps = client.get(f"/api/v1/projects/{key}/sort").json["offers"]
+    (photo,) = client.get(f"{address}?class_id={wasps['class_id']}").json["photos"]
+    assert (photo["digest"], photo["prob"], photo["strangeness"]) == (heap[9], 0.9, 0.3)
+    for query in ("closed=1", "source=heap", "class_id=0", "limit=1001", "page=2"):
+        assert client.get(f"{address}?{query}").status_code == 400
+    projects.set_multilabel(key, True)
+    refused = client.get(address)
+    assert "any number" in refused.json["error"]["message"]
+    body = {"class_id": bees["class_id"], "digests": heap}
+    assert client.post(f"/api/v1/projects/{key}/sort/accept", json=body).status_code == 400
+
+
+def test_programs_sort_the_inbox_into_a_project(client, projects, key):
+    photo = projects.keep("kept.png", squares(300), {"committee": key, "label": "bees"})
+    digest = projects.inbox()[0].digest
+    bees = projects.find(key).classes[1].id
+    Plan(1, {digest: ANSWERS[0]}, [], [], frozenset([digest])).write(projects.home, key, INBOX)
+    address = f"/api/v1/projects/{key}/sort"
+    (offer,) = client.get(f"{address}?source=inbox").json["offers"]
+    assert (offer["class_id"], offer["digests"]) == (bees, [digest])
+    body = {"source": "inbox", "class_id": bees, "digests": [digest]}
+    accepted = client.post(f"{address}/accept", json=body).json
+    assert (len(accepted["inbox_ids"]), projects.waiting()) == (1, 0), photo
+    undo = {name: accepted[name] for name in ("batch", "inbox_ids")}
+    assert client.post(f"{address}/undo", json=undo).json == {"waiting": 1}
+    assert projects.waiting() == 1
 
 
 def test_where_nothing_can_be_offered_the_page_says_why(client, projects, key, heap):
@@ -292,9 +368,16 @@ def test_a_project_with_any_number_of_classes_a_photo_says_so(client, projects, 
 def test_a_job_that_was_stopped_is_not_started_by_the_page_again(client, projects, key, heap):
     trained_project.train(projects, key, fitted=trained_project.FITTED)  # to be asked anew
     assert "data-start" in client.get(f"/projects/{key}/sort").text
+    api = f"/api/v1/projects/{key}/sort"
+    assert client.get(api).json["needs_comparison"]
+    assert client.get(f"{api}/job").json == {"job": None}
     assert post(client, f"/projects/{key}/sort/start").status_code == 200
     assert client.get(f"/projects/{key}/sort/job.json").json["under_way"]
     assert post(client, f"/projects/{key}/sort/start").status_code == 409
+    assert client.post(f"{api}/job").status_code == 409
+    stopped = client.post(f"{api}/job/stop").json
+    assert sorting_schemas.Comparison().validate(stopped) == {}
+    assert stopped["job"]["state"] == "stopped"
     assert post(client, f"/projects/{key}/sort/stop").status_code == 200
     assert client.get(f"/projects/{key}/sort/job.json").json["state"] == "stopped"
     page = client.get(f"/projects/{key}/sort").text

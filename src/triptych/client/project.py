@@ -32,6 +32,7 @@ from triptych.client.records import Refused
 from triptych.client.records import Result
 from triptych.client.records import Uploaded
 from triptych.client.records import Version
+from triptych.client.sorting import Heap
 from triptych.client.tasks import Export
 from triptych.client.tasks import Int8
 from triptych.client.transport import TOO_LARGE
@@ -279,6 +280,18 @@ class Project:
             yield from records.read_all(Decision, rows)
             if len(rows) < PAGE:
                 return
+
+    def heap(self, source: str = "project", *, closed: bool = False) -> Heap:
+        """The photos that wait for a class, to be sorted with the committee.
+
+        Args:
+            source: ``"project"`` for its photos without a class; ``"inbox"`` for those of the
+                inbox, which are sorted into this project.
+            closed: Whether there is a class for every photo, as you say: then all is offered that
+                the committee is sure of, else what it may be sure of although some photos may be of
+                kinds without a class.
+        """
+        return Heap(self._transport, self._path, source, closed)
 
     # ------------------------------------------------------------------ training
 

@@ -387,25 +387,129 @@ class JobState:
 
 @dataclass(frozen=True)
 class TaskState:
-    """Work on a version as it was when it was asked for.
+    """Work on a version, or on photos, as it was when it was asked for.
 
     Args:
         state: ``"running"``, ``"done"``, ``"stopped"`` or ``"failed"``.
         under_way: Whether it runs.
-        title: What it is, for people.
         said: What it does, what it made, or why it failed.
-        version: The version.
         began_s: When it was started, in seconds since 1970.
+        title: What it is, for people; empty for a comparison of photos.
+        version: The version, if it is about one.
         file: The zip that an export made.
+        progress: Of a comparison of photos: the share of its stage that is done, in [0, 1].
     """
 
     state: str
     under_way: bool
-    title: str
     said: str
-    version: int
     began_s: float
+    title: str = ""
+    version: int | None = None
     file: str | None = None
+    progress: float | None = None
+
+
+@dataclass(frozen=True)
+class Offer:
+    """Photos that can be accepted together as those of one class.
+
+    Args:
+        class_id: The class.
+        class_name: Its name.
+        photos: How many photos are offered.
+        digests: SHA-256 of the file of each, the strangest first; at most 5000, and the others are
+            offered when these were accepted.
+        tested: Of a closed heap: how many labelled photos were called this class as surely, without
+            having been trained on.
+        right: How many of those were of this class.
+    """
+
+    class_id: int
+    class_name: str
+    photos: int
+    digests: tuple[str, ...] = field(repr=False)
+    tested: int
+    right: int
+
+
+@dataclass(frozen=True)
+class HeapFacts:
+    """Photos that wait for a class.
+
+    Args:
+        waiting: How many photos wait.
+        by_hand: How many of them are not offered.
+        offers: By class, the one with the most photos first.
+        wrong_share: The share of the offered photos that are expected to be wrong at most, in
+            (0, 1); ``None`` for a closed heap.
+        promise: The share of sure answers that the committee promises to be right, in (0, 1).
+        missing_promise: Why no answer is called sure.
+        version: The version that was asked; ``None`` for none.
+        newest: The newest version; ``None`` if there is none yet.
+        needs_comparison: Whether photos came, or a version was trained, since the last comparison.
+        new: How many photos came since.
+        changes: How many labels the newest version does not know of.
+        left: How many labels are left to be good enough: ``accuracy``, ``photos``, ``more``,
+            ``low``, ``high``, ``limit``; ``None`` where it cannot be known.
+    """
+
+    waiting: int
+    by_hand: int
+    offers: tuple[Offer, ...]
+    wrong_share: float | None
+    promise: float | None
+    missing_promise: str | None
+    version: int | None
+    newest: int | None
+    needs_comparison: bool
+    new: int
+    changes: int
+    left: Mapping[str, Any] | None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "offers", read_all(Offer, self.offers))
+
+
+@dataclass(frozen=True)
+class HeapPhoto:
+    """A photo that waits for a class.
+
+    Args:
+        digest: SHA-256 of its file.
+        name: What its file was called.
+        status: ``"sure"``, ``"unsure"`` or ``"none"``, as the committee says; ``None`` where it was
+            not asked, or can promise nothing.
+        class_id: The most probable class; ``None`` if it was not asked.
+        class_name: Its name.
+        prob: Its probability, in [0, 1].
+        strangeness: How strange the photo is among those of that class, from 0.
+    """
+
+    digest: str
+    name: str
+    status: str | None
+    class_id: int | None
+    class_name: str | None
+    prob: float
+    strangeness: float
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """What was accepted of an offer.
+
+    Args:
+        batch: Its number, to undo it; 0 if nothing was accepted.
+        digests: The photos that got the class.
+        skipped: How many did not, as somebody else had decided about them.
+        inbox_ids: Their numbers in the inbox, if they came from there.
+    """
+
+    batch: int
+    digests: tuple[str, ...] = field(repr=False)
+    skipped: int
+    inbox_ids: tuple[int, ...] = field(repr=False)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Work on a version that a studio does: exports, and int8 networks."""
+"""Work that a studio does: exports, int8 networks, and comparisons of photos."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class _Task:
         return state
 
     def stop(self) -> None:
-        """Stop it if it is under way; nothing of it is kept."""
+        """Stop it if it is under way; nothing of it is kept, except what networks have computed."""
         if self.state().under_way:
             self._transport.change("POST", f"{self._path}/stop")
 
@@ -110,3 +110,9 @@ class Int8(_Task):
     """Int8 networks that are made; see `Project.make_int8`."""
 
     kind = "int8"
+
+
+class Comparison(_Task):
+    """Photos that are compared to be sorted; see `Heap.compare`."""
+
+    kind = "sort/job"

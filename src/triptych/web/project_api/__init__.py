@@ -3,11 +3,12 @@
 Each route does what a page does, by the same functions, and answers in JSON.
 
     blueprint   the blueprint, and reading requests
-    schemas     the schemas of requests and responses
+    schemas     the schemas of requests and responses; those of sorting in sorting_schemas
     projects    projects and their classes
     photos      photos: bringing, listing, reading, erasing; findings
     decisions   their classes: deciding, undoing, the history
     inbox       photos that wait for a decision, of all projects
+    sorting     photos that wait for a class: offers, accepting and undoing
     jobs        training: start, stop, resume, state
     events      the progress of a job as server-sent events
     int8        smaller networks for a version
@@ -24,6 +25,7 @@ from triptych.web.project_api import jobs
 from triptych.web.project_api import photos
 from triptych.web.project_api import projects
 from triptych.web.project_api import results
+from triptych.web.project_api import sorting
 from triptych.web.project_api import versions
 from triptych.web.project_api.blueprint import blueprint
 
@@ -40,5 +42,6 @@ __all__ = [
     "photos",
     "projects",
     "results",
+    "sorting",
     "versions",
 ]

@@ -28,8 +28,8 @@ HELD_OUT, ALL_PHOTOS = "held_out", "all"
 DIGEST = "SHA-256 of the photo's file, in 64 hexadecimal digits"
 
 
-def _number(description: str, *, least: int = 1, **more: Any) -> fields.Integer:
-    """A whole number in JSON."""
+def number_from(description: str, *, least: int = 1, **more: Any) -> fields.Integer:
+    """A field for a whole number in JSON."""
     expected = f"a whole number from {least}"
     return IntegralNumber(
         strict=True,
@@ -39,8 +39,8 @@ def _number(description: str, *, least: int = 1, **more: Any) -> fields.Integer:
     )
 
 
-def _count(description: str, *, least: int, most: int) -> fields.Integer:
-    """A whole number in a query string."""
+def numbers_between(description: str, *, least: int, most: int) -> fields.Integer:
+    """A field for a whole number in a query string."""
     return fields.Integer(
         validate=validate.Range(least, most),
         metadata=about(description, expected=f"a whole number from {least} to {most}"),
@@ -152,15 +152,15 @@ class PhotoFilter(Exact):
             expected="one of: false, true, any",
         ),
     )
-    offset = _count("How many to skip. By default 0.", least=0, most=LARGEST)
-    limit = _count("How many at most. By default 100.", least=1, most=MOST_LISTED)
+    offset = numbers_between("How many to skip. By default 0.", least=0, most=LARGEST)
+    limit = numbers_between("How many at most. By default 100.", least=1, most=MOST_LISTED)
 
 
 class HistoryFilter(Exact):
     """Which decisions to list."""
 
-    offset = _count("How many to skip. By default 0.", least=0, most=LARGEST)
-    limit = _count("How many at most. By default 100.", least=1, most=MOST_DECISIONS)
+    offset = numbers_between("How many to skip. By default 0.", least=0, most=LARGEST)
+    limit = numbers_between("How many at most. By default 100.", least=1, most=MOST_DECISIONS)
 
 
 DIGESTS = fields.List(
@@ -183,7 +183,7 @@ class Digests(Exact):
 class Expected(Exact):
     """The state of a photo that a decision is based on."""
 
-    class_id = _number("Its class; null for none, or several.", allow_none=True)
+    class_id = number_from("Its class; null for none, or several.", allow_none=True)
     class_ids = fields.List(
         IntegralNumber(strict=True),
         allow_none=True,
@@ -205,7 +205,7 @@ class DecisionForm(Exact):
             expected=f"one of: {', '.join(ACTIONS)}",
         ),
     )
-    class_id = _number(
+    class_id = number_from(
         "For move, add and remove: the number of the class; null for none.", allow_none=True
     )
     class_ids = fields.List(
@@ -231,12 +231,12 @@ class DecisionForm(Exact):
 class InboxFilter(Exact):
     """Which photos of the inbox to list."""
 
-    before = _count(
+    before = numbers_between(
         "Only photos with a lower number: those on the next page. By default the newest.",
         least=1,
         most=LARGEST,
     )
-    limit = _count("How many at most. By default 100.", least=1, most=MOST_LISTED)
+    limit = numbers_between("How many at most. By default 100.", least=1, most=MOST_LISTED)
 
 
 class InboxIds(Exact):
@@ -259,7 +259,7 @@ class InboxMove(InboxIds):
         required=True,
         metadata=about("The project's key.", expected="a key such as 'garden'", example="garden"),
     )
-    class_id = _number(
+    class_id = number_from(
         "The number of their class; by default none, so that they wait in the project.",
         allow_none=True,
     )
@@ -279,7 +279,7 @@ class InboxReturn(InboxIds):
     project = fields.String(
         metadata=about("The project that they were moved to.", expected="a key such as 'garden'")
     )
-    batch = _number("The batch that moved them, which is undone.")
+    batch = number_from("The batch that moved them, which is undone.")
 
 
 class ResultFilter(Exact):
@@ -305,21 +305,21 @@ class ResultFilter(Exact):
             expected=f"one of: {HELD_OUT}, {ALL_PHOTOS}",
         ),
     )
-    offset = _count("How many to skip. By default 0.", least=0, most=LARGEST)
-    limit = _count("How many at most. By default 100.", least=1, most=MOST_LISTED)
+    offset = numbers_between("How many to skip. By default 0.", least=0, most=LARGEST)
+    limit = numbers_between("How many at most. By default 100.", least=1, most=MOST_LISTED)
 
 
 class IssueFilter(Exact):
     """Which label issues to list."""
 
-    offset = _count("How many to skip. By default 0.", least=0, most=LARGEST)
-    limit = _count("How many at most. By default 100.", least=1, most=MOST_LISTED)
+    offset = numbers_between("How many to skip. By default 0.", least=0, most=LARGEST)
+    limit = numbers_between("How many at most. By default 100.", least=1, most=MOST_LISTED)
 
 
 class UndoForm(Exact):
     """Which batch of decisions to undo."""
 
-    batch = _number(
+    batch = number_from(
         "The batch that is meant; refused if its photos were decided about since. By default the "
         "latest."
     )
@@ -381,7 +381,7 @@ class Teaching(Exact):
 class VersionToPublish(Exact):
     """The version that is to answer."""
 
-    version = _number(
+    version = number_from(
         "Its number; null takes the committee offline.", required=True, allow_none=True
     )
 
@@ -389,7 +389,7 @@ class VersionToPublish(Exact):
 class NewExport(Exact):
     """An export to be made."""
 
-    version = _number("The version to export.", required=True)
+    version = number_from("The version to export.", required=True)
     format = fields.String(
         required=True,
         metadata=about("Such as onnx or litert.", expected="the name of a format", example="onnx"),
@@ -403,7 +403,7 @@ class NewExport(Exact):
 class NewInt8(Exact):
     """Int8 networks to be made with the photos of the project."""
 
-    version = _number("The version that is to have them.", required=True)
+    version = number_from("The version that is to have them.", required=True)
 
 
 class NewInt8Form(Exact):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 import flask
@@ -61,7 +62,7 @@ def sort(key: str) -> str:
         "tab": "Sort",
         "project": project,
         "source": source,
-        "sources": _sources(key),
+        "sources": counts(key),
         "kept": kept,
         "done": _done(args),
     }
@@ -96,7 +97,7 @@ def _is_under_way(job: Any) -> bool:
     return bool(job and job.is_under_way)
 
 
-def _sources(key: str) -> dict[str, int]:
+def counts(key: str) -> dict[str, int]:
     """How many photos wait, by source."""
     projects = context.current().projects
     return {PROJECT: projects.find(key).unsorted, INBOX: projects.waiting()}
@@ -138,9 +139,8 @@ def _done(fields: Mapping[str, str]) -> dict[str, Any] | None:
 @blueprint.post("/<key>/sort")
 def decide(key: str) -> Response:
     """Give photos a class, each its own or all the same one, or exclude them: as one batch."""
-    form, here = flask.request.form, context.current()
-    source, person = _source(form), context.of_request().key.name
-    classes = _classes(form)
+    form = flask.request.form
+    source, classes = _source(form), _classes(form)
     if form.get("do") == REVIEW and source == PROJECT:
         raise BadRequest(text("The photos of a project are there already; expected the inbox."))
     if not classes:
@@ -148,12 +148,38 @@ def decide(key: str) -> Response:
             text("No photo was chosen, or none has a proposal. Choose at least one photo.")
         )
 
-    def carry_out() -> Sorted:
+    done = carry_out(key, source, classes, form.get("do", ""))
+    kept = ",".join(map(str, done.kept)) or None
+    return redirect_or_json(
+        _page(key, form, batch=done.batch, kept=kept),
+        photos=list(done.digests),
+        batch=done.batch,
+        kept=list(done.kept),
+        said=_said(done, classes, key, form.get("do", "")),
+        left=counts(key)[source],
+    )
+
+
+def carry_out(key: str, source: str, classes: Mapping[str, int | None], verb: str) -> Sorted:
+    """Give photos of a heap their classes, as one batch; what others decided about stays.
+
+    Args:
+        key: Of the project.
+        source: `plan.PROJECT` or `plan.INBOX`.
+        classes: The class of each photo, by digest.
+        verb: `ACCEPT`, `CLASS`, `EXCLUDE` or `REVIEW`.
+
+    Raises:
+        errors.UnknownName: There is no such project or class; nothing is changed.
+    """
+    here, person = context.current(), context.of_request().key.name
+
+    def change() -> Sorted:
         if source == PROJECT:
             return here.projects.sort(key, classes, person=person)
         numbers = {photo.digest: photo.id for photo in here.projects.inbox(limit=-1)}
         waiting = {digest: numbers[digest] for digest in classes if digest in numbers}
-        if form.get("do") == EXCLUDE:
+        if verb == EXCLUDE:
             here.projects.dismiss(list(waiting.values()))
             batch, digests, kept = 0, tuple(waiting), tuple(waiting.values())
         else:
@@ -162,16 +188,7 @@ def decide(key: str) -> Response:
             batch, digests, kept = done.batch, done.digests, done.kept
         return Sorted(batch, digests, len(classes) - len(digests), kept)
 
-    done = here.change(carry_out)
-    kept = ",".join(map(str, done.kept)) or None
-    return redirect_or_json(
-        _page(key, form, batch=done.batch, kept=kept),
-        photos=list(done.digests),
-        batch=done.batch,
-        kept=list(done.kept),
-        said=_said(done, classes, key, form.get("do", "")),
-        left=_sources(key)[source],
-    )
+    return here.change(change)
 
 
 def _classes(form: Any) -> dict[str, int | None]:
@@ -234,16 +251,33 @@ def _said(done: Sorted, classes: Mapping[str, int | None], key: str, verb: str) 
 @blueprint.post("/<key>/sort/undo")
 def undo(key: str) -> Response:
     """Take a batch back, whole."""
-    form, here = flask.request.form, context.current()
+    form = flask.request.form
     source, what = _source(form), _done({"batch": form.get("batch", ""), "kept": ""})
     kept = [int(each) for each in form.getlist("kept") if each.isdecimal() and len(each) < 16]
     if what is None:
         raise BadRequest(text("There is no decision to undo; expected the number of a batch."))
+    take_back(key, source, what["batch"], kept)
+    return redirect_or_json(_page(key, form), left=counts(key)[source])
+
+
+def take_back(key: str, source: str, batch: int, kept: Sequence[int]) -> None:
+    """Undo a batch, whole.
+
+    Args:
+        key: Of the project.
+        source: Where the photos were: `plan.PROJECT` or `plan.INBOX`.
+        batch: Its number.
+        kept: The numbers of the photos in the inbox, if they came from there.
+
+    Raises:
+        errors.Conflict: It is not in effect, or its photos were decided about since.
+        errors.UnknownName: One of the photos of the inbox is gone for good.
+    """
+    here = context.current()
     if source == INBOX:
-        here.change(lambda: here.projects.reopen(kept, key, what["batch"]))
+        here.change(lambda: here.projects.reopen(kept, key, batch))
     else:
-        here.change(lambda: here.projects.undo(key, what["batch"]))
-    return redirect_or_json(_page(key, form), left=_sources(key)[source])
+        here.change(lambda: here.projects.undo(key, batch))
 
 
 def _page(key: str, form: Mapping[str, str], **more: Any) -> str:
@@ -280,7 +314,7 @@ def job(key: str) -> Response:
 
 
 def state(job: SortingJob | None) -> dict[str, Any] | None:
-    """The state of a job for the page, as a JSON object; ``None`` without one."""
+    """The state of a job, for pages and programs, as a JSON object; ``None`` without one."""
     if job is None:
         return None
     said, progress = job.said, None
@@ -298,6 +332,7 @@ def state(job: SortingJob | None) -> dict[str, Any] | None:
         "said": said,
         "progress": progress,
         "source": job.source,
+        "began_s": job.began_s,
     }
 
 
