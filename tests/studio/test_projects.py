@@ -831,6 +831,9 @@ def test_a_source_without_photos_creates_no_project(projects: Projects, tmp_path
         projects.import_from(tmp_path / "in")
     with pytest.raises(errors.SourceError, match="cannot be opened"):
         projects.import_from(tmp_path / "nowhere")
+    (tmp_path / "in" / "list.csv").write_text("file;class\ntext.jpg;bees\n")
+    with pytest.raises(errors.SourceError, match=r"begins with 'file;class'.* photos are 'ants'"):
+        projects.import_from(tmp_path / "in")
     assert projects.all() == []
 
 

@@ -238,7 +238,7 @@ def test_versions_without_common_photos_are_not_compared(
 
 def test_the_result_page(client: FlaskClient, key: str) -> None:
     page = client.get(f"/projects/{key}/result").text
-    assert 'class="figure range">44\xa0% to 97\xa0%' in page  # Wilson's 95 % interval of 5 of 6
+    assert 'class="figure range">43 to 97\xa0%' in page  # Wilson's 95 % interval of 5 of 6
     assert "right on 5 of 6 photos that it was not trained on" in page
     assert "1 of ants taken for bees" in page
     cell = f"/projects/{key}/result/cell?version=1&amp;truth=ants&amp;answer=bees"

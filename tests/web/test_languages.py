@@ -138,7 +138,7 @@ def test_numbers_are_written_as_in_the_language():
         "2.000 Fotos",
         "32 MB",
         "1,4 Sek.",
-        "60 bis 98 % (9 von 10 Fotos)",
+        "59 bis 99 % (9 von 10 Fotos)",
         "-1,2",
         "30.11.2026 07:30",
     ]
@@ -148,7 +148,7 @@ def test_numbers_are_written_as_in_the_language():
         "2,000 张照片",
         "32 MB",
         "1.4秒",
-        "60 至 98%（9 / 10 张照片）",  # noqa: RUF001
+        "59 至 99%（9 / 10 张照片）",  # noqa: RUF001
         "-1.2",
         "2026年11月30日 07:30",
     ]

@@ -278,13 +278,16 @@ def test_what_is_more_than_one_can_accept_at_once_is_offered_next(visit, project
     server.shutdown()
 
 
-def test_the_inbox_by_keyboard_alone(visit, projects, key):
+def test_the_inbox_by_keyboard_alone(visit, address, projects, key):
     for one in projects.inbox():
         projects.dismiss([one.id])
     keep(projects, 101, 102, 103)
     waiting = {one.digest for one in projects.inbox()}
     Plan(1, digests=frozenset(waiting)).write(projects.home, key, INBOX)
     page = visit(f"/projects/inbox?project={key}")
+    assert (
+        page.request.get(f"{address}/projects/inbox?project=nobody").status == 404
+    )  # in no other one
     page.keyboard.press("ArrowDown")
     assert_focused(page, "kept-101.png")
     page.keyboard.press("2")

@@ -302,6 +302,14 @@ def test_a_zip_with_labels_of_coco_is_read_by_the_studio(projects, visit, tmp_pa
     page = visit("/projects")
     page.set_input_files("#import-folder", tmp_path / "drawn")
     expect(page.locator("#notice")).to_contain_text("all.json says what the photos show")
+    # A table of other columns says nothing of them: it is not passed over, and nothing is made.
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("loose/0.png", picture(0, format="PNG"))
+        archive.writestr("loose/list.csv", "file;class\n0.png;x\n")
+    page.set_input_files("#import-zip", files(("loose.zip", packed.getvalue())))
+    expect(page.locator("#notice")).to_contain_text("list.csv begins with “file;class”")
+    expect(page.locator("#notice")).to_contain_text("if all of the photos are of one class, loose")
+    assert [project.key for project in projects.all()] == ["drawn"]
 
 
 def test_a_zip_selected_for_a_class_goes_into_it(projects, garden, visit, expected):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import io
 import json
 import re
@@ -19,6 +20,7 @@ from triptych.models import weights
 from triptych.models import zoo
 from triptych.web import create_app
 from triptych.web import uploads
+from triptych.web.registry import Offer
 from triptych.web.registry import Registry
 
 API = "/api/v1/classify"
@@ -482,10 +484,50 @@ def test_the_page_offers_coverages_and_keeps_the_selected_one(client, requested,
     assert others == ["0.8", "0.95", "0.99"]
 
 
-def test_a_link_with_an_impossible_coverage_is_refused(client):
-    response = client.get("/?coverage=2")
-    assert response.status_code == 400
-    assert "expected a share above 0 and below 1" in words(response.text)
+@pytest.mark.parametrize(
+    ("query", "status", "message"),
+    [
+        ("coverage=2", 400, "expected a share above 0 and below 1"),
+        ("committee=nobody", 404, "There is no committee 'nobody'; expected one of: lite, classic"),
+        ("committee=lite@9", 404, "There is no committee 'lite@9'; expected one of: lite"),
+        ("members=Nobody", 404, "The committee lite has no members Nobody; its members are: Eff"),
+        ("rule=dice", 400, "The option rule is 'dice'; expected one of: mean, weighted"),
+        ("fit=tight", 400, "The option fit is 'tight'; expected one of: crop, square"),
+        ("top=many", 400, "The option top is 'many'; expected a whole number"),
+    ],
+)
+def test_a_link_with_impossible_options_is_refused(client, query, status, message):
+    response = client.get(f"/?{query}")
+    assert response.status_code == status
+    assert message in words(html.unescape(response.text))
+
+
+def test_a_refused_link_is_explained_in_the_language_of_the_page(client):
+    page = client.get("/?rule=dice", headers={"Accept-Language": "de"}).text
+    assert "Die Option rule ist 'dice'; erwartet: eine von: mean" in words(html.unescape(page))
+
+
+def test_a_link_shows_its_options(client):
+    first, _, last = zoo.COMMITTEES["lite"]
+    page = client.get(f"/?members={last},{first}&top=2&committee=classic").text
+    assert "no members" in words(page)
+    page = client.get(f"/?members={last},{first.lower()}&top=2&precision=f32").text
+    assert f"Options lite, {first},{last}, mean" in words(page)
+    assert re.search(rf'name="members" value="{first},{last}"\s+checked', page)
+    assert re.search(r'name="top" value="2"', page)
+    assert "options that do not exist and have no effect: precision. " in words(page)
+    # Else the form would ask the default committee.
+    page = client.get("/?committee=classic").text
+    assert re.search(r'name="committee" value="classic"\s+checked\s*>', page)
+
+
+def test_a_link_to_a_version_that_is_not_published_shows_that_one():
+    offers = {studios.GARDEN: Offer((1, 2), active=2)}
+    registry = Registry(studios.fake_classifier, lambda: offers, studios.GARDEN)
+    client = create_app(settings.load({}), registry).test_client()
+    page = client.get(f"/?committee={studios.GARDEN}@1").text
+    checked = re.findall(r'name="committee" value="([^"]*)"\s+checked', page)
+    assert checked == [f"{studios.GARDEN}@1"]
 
 
 # ------------------------------------------------------------------ safety

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable
+from collections.abc import Collection
 from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Sequence
@@ -77,6 +78,8 @@ FORMATS: tuple[Format, ...] = (
         imagefolder.describe,
     ),
 )
+# A text file beside photos may be anything.
+_TABLES = FORMATS[0].suffixes
 NAMES = (AUTO, FOLDERS, *(row.name for row in FORMATS))
 SUFFIXES = frozenset(suffix for row in FORMATS for suffix in row.suffixes)
 
@@ -141,19 +144,30 @@ def layout_of(
             sentence = text("{first} {second}", first=sentence, second=first)
         raise errors.SourceError(sentence)
     try:
-        return layout.of_folders(listing, least=least)
+        contents = layout.of_folders(listing, least=least)
     except errors.SourceError as error:
         reason = first or _why_no_table(listing)
         if not reason:
             raise
         message = text("{first} {second}", first=error.message, second=reason)
         raise errors.SourceError(message) from error
+    reason = _why_no_table(listing, _TABLES) if len(contents.classes) == 1 else ""
+    if reason:
+        raise errors.SourceError(
+            text(
+                "{reason} Without that file all photos are {folder!r}, as their folder says: leave "
+                "it out if they are.",
+                reason=reason,
+                folder=contents.classes[0],
+            )
+        )
+    return contents
 
 
-def _why_no_table(listing: Listing) -> str:
+def _why_no_table(listing: Listing, suffixes: Collection[str] = table.SUFFIXES) -> str:
     """Why the CSV files among photos say nothing of their classes; empty if there is none."""
     for document in sorted(listing.documents, key=lambda document: document.source):
-        if table.is_one(document):
+        if table.is_one(document) and document.suffix in suffixes:
             try:
                 table.describe(document)
             except errors.SourceError as error:

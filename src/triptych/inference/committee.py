@@ -153,8 +153,12 @@ def select_names(committee: str, members: Sequence[str], names: Sequence[str]) -
     wanted = {zoo.normalize(name) for name in names}
     if not wanted or wanted - {zoo.normalize(name) for name in members}:
         raise errors.UnknownName(
-            f"The committee {committee} has no members {', '.join(names) or '(none named)'}; "
-            f"its members are: {', '.join(members)}."
+            text(
+                "The committee {committee} has no members {names}; its members are: {members}.",
+                committee=committee,
+                names=", ".join(names) or "(none named)",
+                members=", ".join(members),
+            )
         )
     return [name for name in members if zoo.normalize(name) in wanted]
 

@@ -68,7 +68,7 @@ class Score(float):
 
     Example:
         >>> print(Score(9, 10)), Score(9, 10) == 0.9
-        60 to 98 % (9 of 10 photos)
+        59 to 99 % (9 of 10 photos)
         (None, True)
     """
 

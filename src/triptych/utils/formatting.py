@@ -71,18 +71,41 @@ def change(value: float) -> str:
     return Quantity(f"{value:+.1f}", "change", value)
 
 
-def percent_range(low: float, high: float) -> str:
-    """An interval of shares, in per cent.
+def outwards(low: float, high: float, digits: int = 1) -> tuple[float, float]:
+    """The ends of an interval in per cent or in points, rounded so that it never gets narrower.
+
+    All that shows an interval rounds it here: rounded in two ways, one page would contradict
+    another. Ends count as stored, with four decimals.
+
+    Args:
+        low: Its lower end, as a share.
+        high: Its upper end, as a share.
+        digits: Decimals to show.
+
+    Example:
+        >>> outwards(0.565, 0.9755), outwards(0.565, 0.9755, 0)
+        ((56.5, 97.6), (56.0, 98.0))
+    """
+    scale = 10**digits
+    # Products of floats may be off in the last place: 0.57 * 100 is below 57.
+    first, last = (round(100 * scale * round(end, 4), 2) for end in (low, high))
+    return math.floor(first) / scale, math.ceil(last) / scale
+
+
+def percent_range(low: float, high: float, digits: int = 1) -> str:
+    """An interval of shares, in per cent, rounded outwards.
 
     Args:
         low: Its lower end, in [0, 1].
         high: Its upper end, in [0, 1].
+        digits: Decimals to show.
 
     Example:
-        >>> percent_range(0.8341, 1.0)
-        '83.4 to 100.0 %'
+        >>> percent_range(0.8341, 1.0), percent_range(0.565, 0.975, 0)
+        ('83.4 to 100.0 %', '56 to 98 %')
     """
-    return text("{low} to {high}", low=decimal(100 * low, 1), high=percent(high))
+    first, last = outwards(low, high, digits)
+    return text("{low} to {high}", low=decimal(first, digits), high=percent(last / 100, digits))
 
 
 def share_of(share: float, photos: int) -> str:
@@ -111,23 +134,21 @@ def accuracy(share: float, interval: tuple[float, float], photos: int) -> str:
 
     Example:
         >>> accuracy(0.9, (0.596, 0.982), 10)
-        '60 to 98 % (9 of 10 photos)'
+        '59 to 99 % (9 of 10 photos)'
         >>> accuracy(0.834, (0.799, 0.864), 500)
         '83.4 % (79.9 to 86.4 %, 500 photos)'
     """
-    low, high = interval
     if photos < SHARE_FROM:
         return text(
-            "{low} to {high} ({right} of {photos})",
-            low=decimal(100 * low, 0),
-            high=percent(high, 0),
+            "{interval} ({right} of {photos})",
+            interval=percent_range(*interval, 0),
             right=round(share * photos),
             photos=counted(photos, "photo"),
         )
     return text(
         "{share} ({interval}, {photos})",
         share=percent(share),
-        interval=percent_range(low, high),
+        interval=percent_range(*interval),
         photos=counted(photos, "photo"),
     )
 
@@ -264,9 +285,18 @@ def _unbroken(words: str) -> str:
     return english
 
 
+def _percent_range(ends: tuple[float, float], digits: int = 1) -> str:
+    """For pages, whose lines may break around the "to" alone."""
+    first, last = outwards(*ends, digits)
+    high = _unbroken(percent(last / 100, digits))
+    return text("{low} to {high}", low=decimal(first, digits), high=high)
+
+
 # For templates.
 FILTERS = {
+    "outwards": lambda ends: outwards(*ends),
     "percent": lambda share, digits=1: _unbroken(percent(share, digits)),
+    "percent_range": _percent_range,
     "share_of": lambda share, photos: _unbroken(share_of(share, photos)),
     "odds": odds,
     "size": size,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Mapping
 from typing import Any
 
 import flask
@@ -11,10 +12,12 @@ from triptych import errors
 from triptych import images
 from triptych.ensemble.rules import RULES
 from triptych.images import preview
+from triptych.inference.committee import select_names
 from triptych.utils.text import text
 from triptych.web import classify
 from triptych.web import context
 from triptych.web import request_schemas
+from triptych.web.registry import Facts
 
 blueprint = flask.Blueprint("classify", __name__)
 
@@ -34,23 +37,29 @@ def page() -> str:
     """The studio; with photos in the request, their verdicts too."""
     here = context.current()
     registry = here.registry
-    values = request_schemas.options_from_form(flask.request.values)
-    coverage = {"coverage": values.get("coverage", here.settings.coverage)}
-    requested = request_schemas.check_options(coverage)["coverage"]
+    sent = request_schemas.options_from_form(flask.request.values)
+    known = {name: sent[name] for name in sent if name in request_schemas.OPTIONS.fields}
+    options = request_schemas.check_options(known)
+    asked = registry.facts(registry.resolve(context.permitted(options.get("committee"))))
+    coverage = options.get("coverage", here.settings.coverage)
+    names = context.committees()
     # Training photos may be private, and a guest has a key for asking one committee.
     most_similar = 0 if context.of_request().key.committee else SIMILAR
     return flask.render_template(
         "classify.html",
         cards=cards(similar=most_similar) if flask.request.method == "POST" else [],
-        values=_form_values(),
-        committees=[registry.facts(name) for name in context.committees()],
+        values=_form_values(asked, options),
+        ignored=[name[:40] for name in sent if name not in known],
+        options=list(request_schemas.OPTIONS.fields),
+        # A version that is not the active one is offered only where it is asked for.
+        committees=[registry.facts(name) for name in dict.fromkeys([*names, asked.name])],
         fetches={name: here.fetches.find(name) for name in registry.names},
         registry=registry,
         settings=here.settings,
         rules=RULES,
         fits=FITS,
-        coverage=requested,
-        coverages=_coverages(here.settings.coverage, requested),
+        coverage=coverage,
+        coverages=_coverages(here.settings.coverage, coverage),
         similar=most_similar,
     )
 
@@ -78,17 +87,17 @@ def _thumbnail(here: context.Studio, digest: str) -> bytes | None:
         return None
 
 
-def _form_values() -> dict[str, str]:
-    """The options that the form shows: those of the request, else the committee's defaults."""
-    registry = context.current().registry
-    values = flask.request.values
-    committee = context.permitted(values.get("committee") or None)
-    facts = registry.facts(committee if committee in registry.names else registry.default)
+def _form_values(asked: Facts, options: Mapping[str, Any]) -> dict[str, str]:
+    """What the form's fields show: the options of the request, else the committee's defaults."""
+    members = options.get("members", [])
+    if members and asked.members:  # they are unknown until it is loaded
+        members = select_names(asked.name, asked.members, members)
     return {
-        "committee": facts.name,
-        "members": values.get("members", ""),
-        "rule": values.get("rule") or facts.rule,
-        "fit": values.get("fit", ""),
+        "committee": asked.name,
+        "members": ",".join(members),
+        "rule": options.get("rule", asked.rule),
+        "fit": options.get("fit", ""),
+        "top": str(options.get("top", "")),
     }
 
 

@@ -24,6 +24,7 @@ from triptych.ensemble import rules
 from triptych.inference import answer_schemas
 from triptych.inference.classifier import MOST_SIMILAR
 from triptych.preprocessing import recipe
+from triptych.utils.text import text
 
 # Formats of a heat map.
 FORMATS = ("json", "png")
@@ -56,7 +57,7 @@ COMMITTEE = fields.String(
     metadata=answer_schemas.about(
         "The committee to use: its name, a name with a version such as garden@2, or auto. "
         "By default the studio's.",
-        expected="the name of one",
+        expected=text("the name of one"),
         example="lite",
     )
 )
@@ -64,7 +65,7 @@ RULE = fields.String(
     validate=validate.OneOf(rules.RULES),
     metadata=answer_schemas.about(
         "How the members' answers are combined. By default the committee's own rule.",
-        expected=f"one of: {', '.join(rules.RULES)}",
+        expected=text("one of: {names}", names=", ".join(rules.RULES)),
     ),
 )
 FIT = fields.String(
@@ -72,7 +73,7 @@ FIT = fields.String(
     metadata=answer_schemas.about(
         "How a photo is fitted into the networks' square: crop keeps its proportions, square "
         "squeezes the whole of it. By default as each network was trained.",
-        expected=f"one of: {', '.join(recipe.FITS)}",
+        expected=text("one of: {names}", names=", ".join(recipe.FITS)),
     ),
 )
 
@@ -84,7 +85,7 @@ class Options(answer_schemas.Exact):
     members = fields.List(
         fields.String(),
         metadata=answer_schemas.about(
-            "Names of the members to use. By default all.", expected="a list of names"
+            "Names of the members to use. By default all.", expected=text("a list of names")
         ),
     )
     rule = RULE
@@ -93,7 +94,7 @@ class Options(answer_schemas.Exact):
         validate=validate.Range(min=1),
         metadata=answer_schemas.about(
             "How many guesses to return. By default 3.",
-            expected="a whole number of at least 1, such as 3",
+            expected=text("a whole number of at least 1, such as 3"),
         ),
     )
     fit = FIT
@@ -103,7 +104,7 @@ class Options(answer_schemas.Exact):
             "How often the prediction set should contain the true class. By default the studio's "
             "setting, mostly 0.9.",
             exclusiveMinimum=0,
-            expected="a share above 0 and below 1, such as 0.9",
+            expected=text("a share above 0 and below 1, such as 0.9"),
         ),
     )
     similar = IntegralNumber(
@@ -112,7 +113,7 @@ class Options(answer_schemas.Exact):
         metadata=answer_schemas.about(
             "How many of the nearest training photos to return, for a trained committee. "
             "By default 0.",
-            expected=f"a whole number from 0 to {MOST_SIMILAR}",
+            expected=text("a whole number from 0 to {most}", most=MOST_SIMILAR),
         ),
     )
     keep = Switch(
@@ -120,7 +121,7 @@ class Options(answer_schemas.Exact):
             "Whether the studio may keep an image for review if the committee is unsure of it or "
             "takes it for none of its classes. By default it keeps nothing; true is refused unless "
             "the owner has opened the inbox.",
-            expected="true or false",
+            expected=text("true or false"),
         ),
     )
 
@@ -132,13 +133,13 @@ class Why(answer_schemas.Exact):
     member = fields.String(
         metadata=answer_schemas.about(
             "Name of the member to explain. By default all that the rule uses, together.",
-            expected="the name of one",
+            expected=text("the name of one"),
         )
     )
     label = fields.String(
         metadata=answer_schemas.about(
             "Id or name of the class. By default the most probable one.",
-            expected="the id or name of a class",
+            expected=text("the id or name of a class"),
         )
     )
     rule = RULE
@@ -148,7 +149,7 @@ class Why(answer_schemas.Exact):
         metadata=answer_schemas.about(
             "json: the map in numbers, and drawn over the photo in base64; png: only the latter, "
             "as a file. By default what the header Accept asks for, else json.",
-            expected=f"one of: {', '.join(FORMATS)}",
+            expected=text("one of: {names}", names=", ".join(FORMATS)),
         ),
     )
 
@@ -295,11 +296,22 @@ def check_options(
         name = str(next(iter(problem.messages_dict)))
     if name not in schema.fields:
         raise errors.SettingError(
-            f"There is no option {name!r}; expected only: {', '.join(schema.fields)}."
+            text(
+                "There is no option {name!r}; expected only: {names}.",
+                name=name,
+                names=", ".join(schema.fields),
+            )
         )
     expected = schema.fields[name].metadata["expected"]
     if name not in values:
-        raise errors.SettingError(f"The option {name} is missing; expected {expected}.")
+        raise errors.SettingError(
+            text("The option {name} is missing; expected {expected}.", name=name, expected=expected)
+        )
     raise errors.SettingError(
-        f"The option {name} is {reprlib.repr(values[name])}; expected {expected}."
+        text(
+            "The option {name} is {value}; expected {expected}.",
+            name=name,
+            value=reprlib.repr(values[name]),
+            expected=expected,
+        )
     )

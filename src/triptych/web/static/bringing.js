@@ -1,5 +1,6 @@
 // Files that people select, drop or paste, folders and zips included, as one list of photos.
 
+import { _ } from "./i18n.js";
 import { send } from "./projects.js";
 import { entriesOf } from "./unzip.js";
 
@@ -10,8 +11,10 @@ const ZIP = /\.zip$/i;
 const SIDE = /^(train|training|val|valid|validation|test)$/i;
 // Files that may say what photos show, of which the studio reads these kinds.
 const DOCUMENT = /\.(csv|tsv|json)$/i;
+const TABLE = /\.(csv|tsv)$/i;
 const METADATA = /^metadata\.(csv|jsonl|parquet)$/i;
 const MOST_DOCUMENTS = 20;
+const LONGEST_LINE = 80;
 const LARGE = 64 * 1024 * 1024;
 // How spreadsheets begin text in UTF-16.
 const UTF16 = { "255,254": "utf-16le", "254,255": "utf-16be" };
@@ -77,13 +80,42 @@ export async function documentIn(items) {
   return undefined;
 }
 
-async function describes({ name, size, open }) {
-  if (METADATA.test(name) || size > LARGE) return true;
-  const bytes = new Uint8Array(await (await open()).arrayBuffer());
-  const text = new TextDecoder(UTF16[`${bytes.subarray(0, 2)}`]).decode(bytes);
-  if (/\.json$/i.test(name)) return /"(annotations|annotation_id)"\s*:/.test(text);
-  const columns = text.split(/\r?\n/, 1)[0].toLowerCase().split(/[,;\t]/).map((each) => each.replace(/["\s\ufeff]/g, ""));
+async function describes(document) {
+  if (METADATA.test(document.name) || document.size > LARGE) return true;
+  const text = await textOf(document);
+  if (!TABLE.test(document.name)) return /"(annotations|annotation_id)"\s*:/.test(text);
+  const columns = lineOf(text).toLowerCase().split(/[,;\t]/).map((each) => each.replace(/["\s]/g, ""));
   return columns.includes("path") && columns.includes("label");
+}
+
+/**
+ * Refuses photos without folders of classes beside a table that does not say what they show: it
+ * was meant to, most likely. The studio does the same for zips that it reads itself.
+ *
+ * @param {Item[]} items without a document that is read
+ * @throws {Error} with a message for people
+ */
+export async function refuseUnread(items) {
+  const tables = items.filter(({ name }) => TABLE.test(name));
+  const folders = new Set(items.filter((each) => !DOCUMENT.test(each.name)).map(({ folder }) => folder));
+  if (!tables.length || tables.length > MOST_DOCUMENTS || folders.size > 1) return;
+  const [table, [folder]] = [tables[0], folders];
+  const values = { name: table.name, line: lineOf(await textOf(table)).trim().slice(0, LONGEST_LINE) };
+  const what = _("{name} begins with “{line}”, and so does not say what the photos show. Expected a first line such as path,label or path,label,split, and a photo in each line below.", values);
+  const mend = folder
+    ? _("Mend it, or leave it out if all of the photos are of one class, {folder}.", { folder })
+    : _("Mend it, or leave it out to bring the photos without classes.");
+  throw new Error(`${what} ${mend}`);
+}
+
+/** @param {Item} document */
+async function textOf({ open }) {
+  const bytes = new Uint8Array(await (await open()).arrayBuffer());
+  return new TextDecoder(UTF16[`${bytes.subarray(0, 2)}`]).decode(bytes);
+}
+
+function lineOf(text) {
+  return text.split(/\r?\n/, 1)[0];
 }
 
 async function unzipped(zip) {

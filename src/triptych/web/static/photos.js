@@ -1,7 +1,7 @@
 // The photos of a project: adding them by drop, paste, folder, zip or webcam, selecting and deciding.
 // The server renders the page; after each change the parts that changed are fetched again.
 
-import { classesOf, documentIn, dropped, itemsOf } from "./bringing.js";
+import { classesOf, documentIn, dropped, itemsOf, refuseUnread } from "./bringing.js";
 import { Camera } from "./camera.js";
 import { _, ngettext } from "./i18n.js";
 import { byId, pause, photoCount, say, send, slot } from "./projects.js";
@@ -115,8 +115,8 @@ function landed(event) {
   const known = new Map(
     [...document.querySelectorAll("[data-class]")].map(({ dataset }) => [dataset.name, dataset.class]),
   );
-  const of = (items) => (home ? () => home : classesOf(classes, items, known));
-  load(dropped(event.dataTransfer), of);
+  const ofFolders = (items) => refuseUnread(items).then(() => classesOf(classes, items, known));
+  load(dropped(event.dataTransfer), home ? () => () => home : ofFolders);
 }
 
 /** Shows what has arrived, now and then and at the end. */

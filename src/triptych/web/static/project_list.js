@@ -1,6 +1,6 @@
 // The list of projects: folders and zips become projects, file by file.
 
-import { classesOf, documentIn, itemsOf } from "./bringing.js";
+import { classesOf, documentIn, itemsOf, refuseUnread } from "./bringing.js";
 import { _ } from "./i18n.js";
 import { byId, say, send, textOf } from "./projects.js";
 import { Uploads } from "./uploads.js";
@@ -24,7 +24,10 @@ async function bring(input) {
     form.inert = true; // one at a time
     const document = await documentIn(items);
     if (document) await importWhole(file, title, document.name);
-    else fill(await make(title), items);
+    else {
+      await refuseUnread(items);
+      fill(await make(title), items);
+    }
   } catch (error) {
     form.inert = false;
     say(error.message, { wrong: true });

@@ -44,6 +44,8 @@ def inbox() -> Response:
     here = context.current()
     keys = [project.key for project in here.projects.all()]
     asked = flask.request.args.get("project", "")
+    if asked:
+        here.projects.find(asked)
     unsure = [photo.verdict.get("committee", "") for photo in here.projects.inbox(0, 1)]
     key = next((each for each in (asked, *unsure, *keys) if each in keys), None)
     if key is None:
@@ -374,6 +376,12 @@ def _more_labels(left: LabelsLeft, goal: str) -> Text:
             "about {limit}. Look at the mistakes, or teach with other networks.",
             goal=goal,
             limit=formatting.percent(left.limit, 0),
+        )
+    if more is None and not low:
+        return text(
+            "How many more labels lead to {goal} cannot be known yet, with so few photos to "
+            "measure on.",
+            goal=goal,
         )
     if more is None:
         return ntext(
