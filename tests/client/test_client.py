@@ -21,6 +21,7 @@ from werkzeug.datastructures import MultiDict
 from werkzeug.wrappers import Request
 
 from support import bundles as small
+from support import onnx_models
 from support import studios
 from support import trained_project
 from support.images import picture
@@ -355,6 +356,28 @@ def test_a_version_is_exported_and_made_smaller(studio: Studio, tmp_path: Path) 
         archive.writestr("notes.txt", "text")
     with pytest.raises(errors.RemoteError, match="no photos in the zip"):
         tiny.make_int8(1, tmp_path / "none.zip").wait()
+
+
+@pytest.mark.slow
+def test_a_model_is_imported_when_its_question_is_answered(studio: Studio, tmp_path: Path) -> None:
+    pytest.importorskip("onnx")
+    model = onnx_models.write(tmp_path / "My net.onnx", producer="pytorch")
+    (tmp_path / "labels.txt").write_text("ant\nbee\ncat\n")
+    work = studio.import_model(model, labels=tmp_path / "labels.txt")
+    with pytest.raises(errors.SettingError, match="recipe"):
+        work.wait()
+    assert "torch" in work.state().likely
+    work.answer(recipe="0..1")
+    lines: list[str] = []
+    made = work.wait(lines.append)
+    assert (made.name, made.version, tuple(lines)) == ("my-net", 1, made.lines)
+    (verdict,) = studio.classify(("a.png", squares()), committee="my-net")
+    assert isinstance(verdict, Verdict)
+    assert {guess.label.name for guess in verdict.top} == {"ant", "bee", "cat"}
+    with pytest.raises(errors.RemoteError, match="nothing to try"):
+        work.answer(recipe="-1..1")
+    with pytest.raises(errors.SourceError, match="cannot be read"):
+        studio.import_model(tmp_path / "none.onnx")
 
 
 def _once_free(start: Callable[[], Export]) -> Export:

@@ -19,7 +19,6 @@ from triptych import bundles
 pytest.importorskip("onnx")
 pytestmark = browser.MARKS
 
-DESK = {"viewport": {"width": 1280, "height": 800}}
 ENDED_MS = 120_000
 
 
@@ -51,26 +50,31 @@ def upload(page, file: Path) -> None:
     page.wait_for_selector('#job:not([data-state="running"])', timeout=ENDED_MS)
 
 
-@pytest.mark.parametrize("options", [DESK, browser.PHONE], ids=["desk", "phone"])
-def test_a_model_is_uploaded_its_recipe_asked_for_and_imported(visit, home, model, options):
-    page = visit("/bundles", **options)
+def test_a_model_is_uploaded_its_recipe_asked_for_and_imported(visit, address, home, model):
+    """On a phone, the same steps are looked at beside."""
+
+    def look(name: str) -> None:
+        phone = visit(page.url.removeprefix(address), **browser.PHONE)
+        for each in (page, phone):
+            expect(each.locator("h1")).to_have_text(page.locator("h1").inner_text())
+            browser.assert_no_overflow(each)
+            browser.screenshot(each, f"import-{name}-{each.viewport_size['width']}")
+
+    page = visit("/bundles", viewport={"width": 1280, "height": 800})
     follow(page.get_by_role("link", name="Import a model"))
-    browser.assert_no_overflow(page)
-    browser.screenshot(page, f"import-form-{page.viewport_size['width']}")
+    look("form")
     upload(page, model)
     expect(page.locator("h1")).to_have_text("How were photos scaled?")
     choices = page.locator(".choice")
     expect(choices).to_have_count(5)
     expect(choices.first).to_contain_text("torch")
-    browser.assert_no_overflow(page)
-    browser.screenshot(page, f"import-question-{page.viewport_size['width']}")
+    look("question")
 
     page.get_by_text("0..1 (rescale=1/255)").click()
     page.get_by_role("button", name="Go on").click()
     page.wait_for_selector('#job[data-state="done"]', timeout=ENDED_MS)
     expect(page.locator("#job")).to_contain_text("Answers as onnxruntime does")
-    browser.assert_no_overflow(page)
-    browser.screenshot(page, f"import-done-{page.viewport_size['width']}")
+    look("done")
     bundle = bundles.find(home, "my-garden")
     assert bundle.about["members"][0]["recipe"]["scaling"] == "unit"
     assert [label.name for label in bundle.labels] == ["ant", "bee", "cat"]

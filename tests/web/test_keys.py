@@ -47,6 +47,8 @@ ENDPOINTS = {
     """,
     "teach": """
         api.bundles api.models api.one_bundle
+        import_api.answer_import import_api.one_import import_api.start_import
+        import_api.stop_import
         inbox_api.dismiss inbox_api.file inbox_api.inbox inbox_api.move inbox_api.preview
         inbox_api.put_back
         project_api.add_class project_api.add_photos project_api.bundle_file

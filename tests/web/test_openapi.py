@@ -98,6 +98,7 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
     studio.exports.close()
     studio.quantizing.close()
     studio.sorting.close()
+    studio.close_imports()
 
 
 @pytest.fixture(scope="module")

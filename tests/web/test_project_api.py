@@ -7,6 +7,7 @@ import io
 import itertools
 import json
 import threading
+import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,23 +21,26 @@ from support import trained_project
 from support.images import picture
 from support.images import squares
 from triptych import settings
+from triptych.studio import model_imports
 from triptych.studio.jobs import Jobs
 from triptych.studio.jobs import config as job_config
 from triptych.studio.projects import Projects
 from triptych.studio.projects import job_table
 from triptych.web import create_app
 from triptych.web.project_api import events
+from triptych.web.project_api import imports
 from triptych.web.project_api import schemas
 from triptych.web.registry import Discovery
 from triptych.web.registry import Registry
 
 API = "/api/v1/projects"
 GARDEN = f"{API}/garden"
+IMPORTS = "/api/v1/imports"
 NOTHING = "0" * 64
 
 
 @pytest.fixture
-def studio(tmp_path: Path) -> Any:
+def studio(tmp_path: Path) -> Iterator[Any]:
     """A studio over bundles that fake engines answer for."""
     registry = Registry(
         lambda name: (
@@ -47,7 +51,9 @@ def studio(tmp_path: Path) -> Any:
         Discovery(tmp_path),
         "lite",
     )
-    return create_app(settings.load({}, home=tmp_path), registry)
+    app = create_app(settings.load({}, home=tmp_path), registry)
+    yield app
+    app.extensions["triptych"].close_imports()
 
 
 @pytest.fixture
@@ -812,8 +818,67 @@ def test_exports_are_listed_downloaded_and_removed(
     assert client.delete(f"{GARDEN}/exports/files/garden-1-onnx.zip").status_code == 404
 
 
+def test_a_file_that_is_expected_is_not_a_text(client: FlaskClient, trained: None) -> None:
+    for address, fields, name in (
+        (f"{GARDEN}/int8", {"version": "1", "photos": "photos.zip"}, "photos"),
+        (IMPORTS, {"model": "model.onnx"}, "model"),
+        (IMPORTS, {"model": (io.BytesIO(b"x"), "m.onnx"), "labels": "ants"}, "labels"),
+    ):
+        refused = client.post(address, data=fields, content_type="multipart/form-data")
+        assert refused.status_code == 400
+        message = refused.json["error"]["message"]
+        assert f"The field {name} came without a file" in message
+        assert f"-F {name}=@FILE" in message
+
+
+# ------------------------------------------------------------------ imports
+
+
+def test_an_import_that_cannot_start_is_explained(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def send(**fields: Any) -> Any:
+        model = {"model": (io.BytesIO(b"x"), "My model.onnx")}
+        return client.post(IMPORTS, data={**model, **fields})
+
+    for fields, message in (
+        ({"model": (io.BytesIO(), "")}, "The option model is missing; expected a file"),
+        ({"outputs": "votes"}, "expected one of: logits, probabilities"),
+        ({"scale": "0..1"}, "There is no option 'scale'"),
+        ({"name": "../up"}, "../up"),
+    ):
+        refused = send(**fields)
+        assert (refused.status_code, refused.json["error"]["code"]) == (400, "setting"), fields
+        assert message in refused.json["error"]["message"]
+    assert client.post(IMPORTS, json={"name": "x"}).status_code == 415
+    monkeypatch.setattr(model_imports, "UNDER_WAY", 0)
+    assert (send().status_code, send().json["error"]["code"]) == (409, "busy")
+    for address in (f"{IMPORTS}/{NOTHING}", f"{IMPORTS}/{NOTHING}/stop"):
+        assert client.post(address, data={"name": (io.BytesIO(), "")}).status_code == 404
+    assert client.get(f"{IMPORTS}/{NOTHING}").status_code == 404
+
+
+def test_an_import_is_followed_to_its_reason_stopped_and_tried_again(client: FlaskClient) -> None:
+    model = {"model": (io.BytesIO(b"\x80\x02}q\x00."), "My model.pt")}
+    begun = client.post(IMPORTS, data={**model, "labels_text": "ants\nbees"}).json
+    assert imports.Import().validate(begun) == {}
+    assert (begun["state"], begun["name"], begun["version"]) == ("running", "my-model", None)
+    address = f"{IMPORTS}/{begun['id']}"
+    assert client.post(address, data={"recipe": "0..1"}).status_code in (400, 415)
+    page = client.get(f"/imports/{begun['id']}.json").json
+    assert page["id"] == begun["id"]
+    while (state := client.get(address).json)["state"] == "running":
+        time.sleep(0.05)
+    assert imports.Import().validate(state) == {}
+    assert state["state"] == "failed"
+    assert "is a pickle, such as PyTorch saves" in state["message"]
+    form = {"data": {"recipe": "0..1"}, "content_type": "multipart/form-data"}
+    assert client.post(address, **form).json["state"] == "running"
+    assert client.post(f"{address}/stop").json["state"] == "stopped"
+
+
 def test_without_projects_there_is_no_api_of_them(registry: Registry, tmp_path: Path) -> None:
     app = create_app(settings.load({}, home=tmp_path), registry, teaching=False)
     assert app.test_client().get(API).status_code == 404
     paths = app.test_client().get("/openapi.json").json["paths"]
-    assert not [path for path in paths if path.startswith(API)]
+    assert not [path for path in paths if path.startswith((API, IMPORTS))]

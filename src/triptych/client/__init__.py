@@ -16,6 +16,7 @@
     inbox      `Inbox`: photos that wait for a decision
     jobs       `Job`: the events of a training, and its end
     sorting    `Heap`: photos that wait for a class, many accepted at a time
+    imports    `ModelImport`: a classifier from elsewhere, its question, and its end
     tasks      `Export`, `Int8`, `Comparison`: work that takes its time, and its end
     records    what a studio answers, as frozen records
     transport  requests, retried where that is safe; errors as in `triptych.errors`
@@ -26,6 +27,7 @@ It needs `urllib3`, which comes with ``triptych[client]``, and none of the other
 
 from __future__ import annotations
 
+from triptych.client.imports import ModelImport
 from triptych.client.inbox import Inbox
 from triptych.client.jobs import Job
 from triptych.client.project import Project
@@ -37,6 +39,7 @@ from triptych.client.records import ExportFile
 from triptych.client.records import Finding
 from triptych.client.records import HeapFacts
 from triptych.client.records import HeapPhoto
+from triptych.client.records import ImportState
 from triptych.client.records import InboxPhoto
 from triptych.client.records import JobState
 from triptych.client.records import LabelIssue
@@ -69,12 +72,14 @@ __all__ = [
     "Heap",
     "HeapFacts",
     "HeapPhoto",
+    "ImportState",
     "Inbox",
     "InboxPhoto",
     "Int8",
     "Job",
     "JobState",
     "LabelIssue",
+    "ModelImport",
     "Moved",
     "Offer",
     "Photo",

@@ -411,6 +411,29 @@ class TaskState:
 
 
 @dataclass(frozen=True)
+class ImportState:
+    """A model that is imported, as it was when it was asked for.
+
+    Args:
+        id: Its id.
+        state: ``"running"``, ``"asking"``, ``"done"``, ``"failed"`` or ``"stopped"``.
+        name: The name of its committee.
+        lines: What was found out, for people.
+        message: The question, or why it failed.
+        likely: Recipes to choose from, the likeliest first.
+        version: The version that was made; ``None`` before.
+    """
+
+    id: str
+    state: str
+    name: str
+    lines: tuple[str, ...]
+    message: str
+    likely: tuple[str, ...]
+    version: int | None
+
+
+@dataclass(frozen=True)
 class Offer:
     """Photos that can be accepted together as those of one class.
 

@@ -10,7 +10,9 @@ from types import TracebackType
 from typing import Any
 
 from triptych import errors
+from triptych.client import imports
 from triptych.client import records
+from triptych.client.imports import ModelImport
 from triptych.client.inbox import Inbox
 from triptych.client.multipart import File
 from triptych.client.multipart import Form
@@ -80,6 +82,37 @@ class Studio:
     def close(self) -> None:
         """Close the connections."""
         self._transport.close()
+
+    def import_model(
+        self,
+        model: str | Path,
+        name: str | None = None,
+        *,
+        recipe: str | None = None,
+        outputs: str | None = None,
+        labels: str | Path | None = None,
+        photos: str | Path | None = None,
+    ) -> ModelImport:
+        """Upload a classifier from elsewhere, and start to import it as a committee.
+
+        Args:
+            model: A file of Keras, ONNX or TensorFlow Lite, or a zip of one, of a SavedModel or of
+                OpenVINO.
+            name: The name of the committee; by default from the name of the file.
+            recipe: How photos are prepared outside of the model, such as
+                ``"torch:224:crop:bilinear"``; by default it is found out, or asked for.
+            outputs: ``"logits"`` or ``"probabilities"``; by default it is found out.
+            labels: A file with its classes, one a line or as JSON; by default those in its file or
+                zip.
+            photos: A zip with a folder of photos for each class, which decide the recipe.
+
+        Raises:
+            errors.Busy: The studio imports another one.
+            errors.SettingError: The name cannot be used.
+            errors.SourceError: A file cannot be read.
+        """
+        fields = {"model": model, "name": name, "recipe": recipe, "outputs": outputs}
+        return imports.start(self._transport, {**fields, "labels": labels, "photos": photos})
 
     def classify(
         self,

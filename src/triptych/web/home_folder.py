@@ -11,6 +11,7 @@ from triptych.utils.text import text
 
 # Paths that need the home folder; loaded networks answer without it.
 BLUEPRINTS = (
+    "import_api",
     "inbox_api",
     "project_api",
     "studio",

@@ -21,12 +21,13 @@ Handler = TypeVar("Handler", bound=Callable[..., Any])
 
 # The studio's address in samples; readers insert their own.
 SAMPLE_BASE = "http://127.0.0.1:5000"
-OF_PROJECTS = re.compile("/api/v1/(projects|inbox)")
+OF_PROJECTS = re.compile("/api/v1/(projects|inbox|imports)")
 PATH, KEY = "openapi.json", "openapi"
 ABOUT = (
     "Show one photo or many to a committee of networks and get one verdict for each. "
     "A probability is a number from 0 to 1. Below /api/v1/projects, photos are brought and "
-    "labelled, and committees are trained, judged and published."
+    "labelled, and committees are trained, judged and published; below /api/v1/imports, "
+    "classifiers from elsewhere become committees."
 )
 # The key can be sent in either header.
 SECURITY = {

@@ -34,6 +34,7 @@ ROLES = {
     "tfserving": ASK,
     "v2": ASK,
     "api": TEACH,
+    "import_api": TEACH,
     "inbox_api": TEACH,
     "project_api": TEACH,
     "studio": TEACH,

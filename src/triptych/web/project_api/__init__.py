@@ -14,11 +14,13 @@ Each route does what a page does, by the same functions, and answers in JSON.
     int8        smaller networks for a version
     versions    what was trained: list, publish, remove, download, export
     results     how good a version is: figures, its answers, label issues
+    imports     classifiers from elsewhere
 """
 
 from __future__ import annotations
 
 from triptych.web.project_api import decisions
+from triptych.web.project_api import imports
 from triptych.web.project_api import inbox
 from triptych.web.project_api import int8
 from triptych.web.project_api import jobs
@@ -29,13 +31,14 @@ from triptych.web.project_api import sorting
 from triptych.web.project_api import versions
 from triptych.web.project_api.blueprint import blueprint
 
-blueprints = (blueprint, inbox.blueprint)
+blueprints = (blueprint, inbox.blueprint, imports.blueprint)
 
 # Importing these adds their routes to the blueprint.
 __all__ = [
     "blueprint",
     "blueprints",
     "decisions",
+    "imports",
     "inbox",
     "int8",
     "jobs",

@@ -10,9 +10,11 @@ from typing import Any
 import flask
 import flask_smorest
 import marshmallow
+from flask_smorest.fields import Upload
 from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import UnsupportedMediaType
 
+from triptych import errors
 from triptych.web import body as web_body
 from triptych.web import request_schemas
 from triptych.web import uploads
@@ -106,6 +108,33 @@ def read_json(schema: marshmallow.Schema) -> dict[str, Any]:
         request,
         lambda data: request_schemas.check_options(web_body.parse(data, most=MOST_VALUES), schema),
     )
+
+
+def read_form(schema: marshmallow.Schema) -> dict[str, Any]:
+    """The fields of a request that is a form; an empty one counts as omitted.
+
+    Args:
+        schema: Of the fields.
+
+    Raises:
+        UnsupportedMediaType: The body is of another type.
+        errors.SettingError: A field is unknown, missing, or has an impossible value.
+    """
+    request = flask.request
+    if request.mimetype != "multipart/form-data":
+        raise UnsupportedMediaType(
+            f"The body came as {request.mimetype or 'an unknown type'}; expected a form, as "
+            "multipart/form-data."
+        )
+    given = {name: value for name, value in request.form.to_dict().items() if value}
+    files = {name: value for name, value in request.files.to_dict().items() if value}
+    for name in given.keys() & schema.fields.keys():
+        if isinstance(schema.fields[name], Upload):
+            raise errors.SettingError(
+                f"The field {name} came without a file; expected one, as curl sends it by "
+                f"-F {name}=@FILE."
+            )
+    return request_schemas.check_options({**given, **files}, schema)
 
 
 def read_query(schema: marshmallow.Schema) -> dict[str, Any]:

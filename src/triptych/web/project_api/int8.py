@@ -7,12 +7,12 @@ import flask
 from triptych import bundles
 from triptych.web import context
 from triptych.web import openapi
-from triptych.web import request_schemas
 from triptych.web.project_api import schemas
 from triptych.web.project_api.blueprint import KEY
 from triptych.web.project_api.blueprint import REFUSES
 from triptych.web.project_api.blueprint import blueprint
 from triptych.web.project_api.blueprint import curl
+from triptych.web.project_api.blueprint import read_form
 from triptych.web.project_api.blueprint import read_json
 from triptych.web.studio import int8 as int8_pages
 
@@ -56,13 +56,9 @@ def start_int8(key: str) -> flask.Response:
 
     They are kept only if they answer nearly as before.
     """
-    here, request = context.current(), flask.request
-    here.projects.find(key)
-    if request.mimetype == "multipart/form-data":
-        sent = {**request.form.to_dict(), **request.files.to_dict()}
-        wanted = request_schemas.check_options(sent, NEW_FORM)
-    else:
-        wanted = read_json(NEW)
+    context.current().projects.find(key)
+    is_form = flask.request.mimetype == "multipart/form-data"
+    wanted = read_form(NEW_FORM) if is_form else read_json(NEW)
     int8_pages.start_with(key, wanted["version"], wanted.get("photos"), project=key)
     return _answer(key)
 

@@ -17,6 +17,7 @@ from werkzeug.wrappers import Response
 from triptych.imports.formats import FORMATS
 from triptych.studio import model_imports
 from triptych.studio.model_imports import ImportOptions
+from triptych.studio.model_imports import ModelImport
 from triptych.utils.text import text
 from triptych.web import context
 from triptych.web.studio.blueprint import redirect_or_json
@@ -43,8 +44,22 @@ def form() -> str:
 @blueprint.post("")
 def start() -> Response:
     """Upload a model, and start to import it."""
+    job = start_import(flask.request.files.get("model"))
+    return redirect_or_json(flask.url_for(".one", number=job.id), id=job.id)
+
+
+def start_import(model: FileStorage | None) -> ModelImport:
+    """Start to import an upload, with what the form says about it.
+
+    Args:
+        model: The upload.
+
+    Raises:
+        BadRequest: There is none.
+        errors.Busy: Another one is being imported.
+        errors.SettingError: Its name cannot be used.
+    """
     here = context.current()
-    model = flask.request.files.get("model")
     if model is None or not model.filename:
         raise BadRequest(
             text("No file was chosen; expected a model, or a zip of one with its labels.")
@@ -54,11 +69,10 @@ def start() -> Response:
         file = _save(model, folder, "model")
         name = flask.request.form.get("name", "").strip()
         options = ImportOptions(file, name or model_imports.suggested_name(model.filename))
-        job = here.imports.start(folder, _answered(options, folder))
+        return here.imports.start(folder, _answered(options, folder))
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
-    return redirect_or_json(flask.url_for(".one", number=job.id), id=job.id)
 
 
 @blueprint.get("/<number>")
@@ -71,29 +85,44 @@ def one(number: str) -> str:
 @blueprint.get("/<number>.json")
 def progress(number: str) -> Response:
     """The same as JSON."""
-    job = context.current().imports.find(number)
-    return flask.jsonify(
-        id=job.id,
-        state=job.state,
-        name=job.options.name,
-        lines=job.lines,
-        message=job.message,
-        likely=[word for word, _ in job.likely],
-        version=job.version,
-    )
+    return flask.jsonify(state(context.current().imports.find(number)))
+
+
+def state(job: ModelImport) -> dict[str, Any]:
+    """How far an import is, for pages and programs."""
+    return {
+        "id": job.id,
+        "state": job.state,
+        "name": job.options.name,
+        "lines": job.lines,
+        "message": job.message,
+        "likely": [word for word, _ in job.likely],
+        "version": job.version,
+    }
 
 
 @blueprint.post("/<number>")
 def again(number: str) -> Response:
     """Try an upload again with other answers."""
+    job = try_again(number)
+    return redirect_or_json(flask.url_for(".one", number=job.id), id=job.id)
+
+
+def try_again(number: str) -> ModelImport:
+    """Import an upload again, with the answers of the form; what it leaves out stays.
+
+    Raises:
+        BadRequest: It is imported, or being imported.
+        errors.Busy: Another one is.
+        errors.UnknownName: There is none of that number.
+    """
     here = context.current()
     job = here.imports.find(number)
     if job.state in (model_imports.RUNNING, model_imports.DONE):
         raise BadRequest(
             text("This model is imported, or is being imported; there is nothing to try.")
         )
-    here.imports.start(job.folder, _answered(job.options, job.folder, likely=job.likely))
-    return redirect_or_json(flask.url_for(".one", number=job.id), id=job.id)
+    return here.imports.start(job.folder, _answered(job.options, job.folder, likely=job.likely))
 
 
 @blueprint.post("/<number>/stop")
