@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from click.testing import Result
 
 from support import foreign_networks as foreign
+from support import networks
 from triptych import backbones
 from triptych import errors
 from triptych.backbones import ForeignNetwork
@@ -135,7 +136,7 @@ def test_a_keras_file(tmp_path: Path, keras: object) -> None:
     model = library.Model(image, layers.GlobalAveragePooling2D()(x))
     model.save(tmp_path / "net.keras")
     row = backbones.add(ForeignNetwork(tmp_path / "net.keras", "tf"), home=tmp_path / "home").row
-    expected = np.asarray(model.predict(noise(), verbose=0))
+    expected = networks.run(model, noise())
     np.testing.assert_allclose(features(row, noise()), expected, rtol=1e-4, atol=1e-5)
 
 

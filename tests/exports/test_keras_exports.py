@@ -125,7 +125,7 @@ def test_each_operation_equals_openvino_after_saving(tmp_path: Path, keras: Any)
     image = keras.Input((6, 5, 4))
     keras.Model(image, keras_layers.outputs(path, image)).save(tmp_path / "saved.keras")
     batch = RNG.normal(0, 1, (3, 6, 5, 4)).astype(np.float32)
-    probs, features = keras.saving.load_model(tmp_path / "saved.keras").predict_on_batch(batch)
+    probs, features = networks.run(keras.saving.load_model(tmp_path / "saved.keras"), batch)
 
     core = openvino.Core()
     expected = core.compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})(batch)
@@ -180,7 +180,7 @@ def test_a_committee_answers_the_same_by_every_rule(committee: Committee, rule: 
     assert [each.name for each in model.inputs] == ["image_32x32", "image_48x48"]
 
     def compute(inputs: Mapping[str, Any]) -> dict[str, Any]:
-        return {name: each[0] for name, each in model.predict_on_batch(dict(inputs)).items()}
+        return {name: each[0] for name, each in networks.run(model, dict(inputs)).items()}
 
     compared = checking.compare(
         Classifier(configured), runner(compute, source), source, checking.draw_photos()
@@ -224,7 +224,7 @@ def test_a_committee_that_was_not_fitted_promises_nothing(committee: Committee) 
     source = exporting.source_of(configured, "f32", 0.9)
     model = keras_committee.build(spec_of(source))
     (name,) = [each.name for each in model.inputs]
-    outputs = model.predict_on_batch({name: np.zeros((2, 32, 32, 3), np.uint8)})
+    outputs = networks.run(model, {name: np.zeros((2, 32, 32, 3), np.uint8)})
     assert name == "image"
     assert formats.answer({key: each[0] for key, each in outputs.items()}).status in (None, "none")
     assert not outputs["set"].any()

@@ -104,7 +104,7 @@ def test_an_imported_model_answers_as_in_keras(
     path = networks.save_keras(model, tmp_path / "guest.keras")
     classes = ("no", "yes") if kind == "sigmoid" else ("ant", "bee", "cat")
     bundle = take(path, named(tmp_path / "l.txt", *classes), tmp_path, recipe="xception")
-    by_keras = np.asarray(model.predict_on_batch(inputs(bundle)), np.float64)
+    by_keras = networks.run(model, inputs(bundle)).astype(np.float64)
     if kind == "logits":
         by_keras = np.exp(by_keras) / np.exp(by_keras).sum(axis=1, keepdims=True)
     elif kind == "sigmoid":
@@ -138,7 +138,7 @@ def test_the_recipe_is_detected_from_a_backbone_inside(
     assert member["recipe"]["scaling"] == zoo.find("MobileNetV2").recipe.scaling == "tf"
     assert (member["recipe"]["size"], member["recipe"]["fit"]) == ([96, 96], "square")
     assert messages[0].startswith("Recipe: {'size': [96, 96], 'scaling': 'tf'")
-    by_keras = model.predict_on_batch(inputs(bundle))
+    by_keras = networks.run(model, inputs(bundle))
     np.testing.assert_allclose(answers(bundle, home), by_keras, atol=1e-4)
 
 
@@ -166,7 +166,7 @@ def test_a_model_may_divide_by_the_spread_of_a_picture(
     with pytest.raises(errors.SettingError, match="does not tell how photos were scaled"):
         take(path, labels, tmp_path)
     bundle = take(path, labels, tmp_path, recipe="raw")
-    by_keras = model.predict_on_batch(inputs(bundle))
+    by_keras = networks.run(model, inputs(bundle))
     assert np.ptp(by_keras, axis=0).max() > 0.01
     np.testing.assert_allclose(answers(bundle, home), by_keras, atol=1e-4)
 
@@ -461,8 +461,9 @@ def test_a_published_classifier_answers_its_photos_as_in_keras(
     batch = [
         keras.utils.img_to_array(keras.utils.load_img(p, target_size=(150, 150))) for p in paths
     ]
-    logits = keras.models.load_model(model, compile=False).predict(
-        keras.applications.xception.preprocess_input(np.stack(batch)), verbose=0
+    logits = networks.run(
+        keras.models.load_model(model, compile=False),
+        keras.applications.xception.preprocess_input(np.stack(batch)),
     )
     loaded = classifier.Classifier(bundle.committee(EngineOptions(home=home, precision="f32")))
     expected = np.asarray(keras.ops.softmax(logits))

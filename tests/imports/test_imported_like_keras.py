@@ -162,10 +162,8 @@ def by_keras(keras: Any, model: Any, each: Drawn) -> np.ndarray:
         for photo in PHOTOS
     ]
     pixels = np.stack([keras.utils.img_to_array(photo) for photo in photos])
-    # What `predict` does for each batch; its threads may wait for each other for ever when a
-    # process predicts with hundreds of models (TensorFlow 2.21, in tf.data).
-    outputs = model.predict_on_batch(pixels / 255 if each.front == NO_FRONT else pixels)
-    outputs = np.asarray(outputs, np.float64)
+    outputs = networks.run(model, pixels / 255 if each.front == NO_FRONT else pixels)
+    outputs = outputs.astype(np.float64)
     if each.ending in ("logits", "log_softmax"):
         outputs = special.softmax(outputs, axis=1)
     if each.ending == "logit":

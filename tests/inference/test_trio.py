@@ -81,7 +81,7 @@ def test_pull_and_classify_equal_keras_applications(
     photos = [tmp_path / f"{number}.png" for number in range(2)]
     for seed, path in enumerate(photos, 7):
         path.write_bytes(picture(seed, size=(240, 320), format="PNG"))
-    classifier = triptych.load("auto", precision="f32", home=tmp_path / "home")
+    classifier = triptych.load("auto", precision="f32", home=tmp_path / "home", max_batch=2)
     assert classifier.committee.name == "classic"
     verdict = classifier.classify(photos[0], fit="square", top=1000)
     named = [(path.name, path) for path in photos]
@@ -96,7 +96,7 @@ def test_pull_and_classify_equal_keras_applications(
         ]
         module = getattr(keras.applications, MODULES[prediction.name])
         batch = module.preprocess_input(np.stack([*map(keras.utils.img_to_array, loaded)]))
-        by_keras = np.asarray(model.predict_on_batch(batch))
+        by_keras = networks.run(model, batch)
         for scores, row in zip(together, by_keras, strict=True):
             assert isinstance(scores, Scores)
             assert np.abs(scores.probs[index] - row).max() < 1e-4

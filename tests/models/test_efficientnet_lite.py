@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 from PIL import ImageDraw
 
+from support import networks
 from triptych import errors
 from triptych.models import imagenet
 from triptych.models import torch_checkpoint
@@ -79,7 +80,7 @@ def test_drawings_of_a_clock_and_a_traffic_light_are_recognised(row):
     model = row.build()
     efficientnet_lite.set_weights(model, torch_checkpoint.read(path_of(row)))
     batch = np.stack([recipe.apply(row.recipe, image) for image in (clock(), traffic_light())])
-    best = model.predict(batch, verbose=0).argmax(axis=1)
+    best = networks.run(model, batch).argmax(axis=1)
     names = [imagenet.imagenet()[index].name for index in best]
     assert names == ["analog clock", "traffic light"]
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from support import networks
 from triptych.models.head import Head
 
 
@@ -28,7 +29,7 @@ def test_a_head_in_keras_answers_as_in_arrays(sizes: tuple[int, ...], keras: Any
     inputs = keras.Input((6,))
     model = keras.Model(inputs, head.attach(inputs))
     assert model.layers[-1].name == "predictions"
-    np.testing.assert_allclose(model.predict_on_batch(features), head.probs(features), atol=1e-5)
+    np.testing.assert_allclose(networks.run(model, features), head.probs(features), atol=1e-5)
     trained = random_head(*sizes, seed=2)
     trained.put_into(model)
     from_keras = Head.of_model(model, head.kind)
@@ -44,7 +45,7 @@ def test_in_keras_a_multilabel_head_ends_in_sigmoids(keras: Any) -> None:
     model = keras.Model(inputs, head.attach(inputs))
     expected = 1 / (1 + np.exp(-(features @ head.kernels[0] + head.biases[0])))
     np.testing.assert_allclose(head.probs(features), expected, atol=1e-6)
-    np.testing.assert_allclose(model.predict_on_batch(features), expected, atol=1e-5)
+    np.testing.assert_allclose(networks.run(model, features), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("sizes", [(6, 3), (6, 8, 2)], ids=["linear", "mlp"])

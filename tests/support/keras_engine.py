@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
+from support import networks
 from triptych import errors
 from triptych.engines import Output
 from triptych.typing import Float32Array
@@ -34,5 +33,4 @@ class KerasEngine:
                 f"The network takes batches of shape (N, {', '.join(map(str, expected))}) and "
                 f"got {batch.shape}. Apply the member's recipe first."
             )
-        probs, features = self._model.predict_on_batch(batch)
-        return Output(np.asarray(probs), np.asarray(features))
+        return Output(*networks.run(self._model, batch))

@@ -3,6 +3,7 @@
 python tests/support/studios.py fake [PORT] [SECONDS_PER_RUN]
 python tests/support/studios.py bundles HOME
 python tests/support/studios.py training HOME
+python tests/support/studios.py tiny HOME
 """
 
 from __future__ import annotations
@@ -33,8 +34,10 @@ from triptych.ensemble import rules
 from triptych.ensemble.cascade import Stage
 from triptych.inference import committee
 from triptych.inference.classifier import Classifier
+from triptych.models import zoo
 from triptych.preprocessing.recipe import Recipe
 from triptych.results import Label
+from triptych.studio.jobs import queue
 from triptych.typing import Float32Array
 from triptych.web import create_app
 from triptych.web import server
@@ -205,6 +208,13 @@ def training_studio(home: Path, **options: object) -> Iterator[str]:
 
 
 @contextlib.contextmanager
+def tiny_studio(home: Path, **options: object) -> Iterator[str]:
+    """The same with `tiny_backbone` among its networks, fine-tuned as in `tiny_training`."""
+    with _started("tiny", str(home), **options) as (_, address):
+        yield address
+
+
+@contextlib.contextmanager
 def _started(*arguments: str, **options: object) -> Iterator[tuple[subprocess.Popen[str], str]]:
     command = [sys.executable, __file__, *arguments]
     environ = {f"TRIPTYCH_{name.upper()}": str(value) for name, value in options.items()}
@@ -223,7 +233,10 @@ def _started(*arguments: str, **options: object) -> Iterator[tuple[subprocess.Po
 
 def main(kind: str, *arguments: str) -> None:
     """Serve until told to stop."""
-    from support import pseudo_language  # in the tests only, which are on the path
+    # In the tests only, which are on the path.
+    from support import pseudo_language
+    from support import tiny_backbone
+    from support import tiny_training
 
     if kind in ("fake", "weightless"):
         port, seconds = [*map(float, arguments), 0.0, 0.0][:2]
@@ -239,7 +252,10 @@ def main(kind: str, *arguments: str) -> None:
     else:
         home = Path(arguments[0])
         in_force = settings.load(os.environ, port=0, home=home)
-        load = {"bundles": bundle_classifier, "training": _trained_classifier}[kind]
+        load = bundle_classifier if kind == "bundles" else _trained_classifier
+        if kind == "tiny":
+            zoo.BACKBONES[tiny_backbone.TINY.name] = tiny_backbone.TINY
+            queue.WORKER = tiny_training.__name__
         default = bundles.names(home)[0] if kind == "bundles" else "lite"
         registry = Registry(
             lambda name: load(home, name),

@@ -189,7 +189,7 @@ def test_the_best_epoch_is_what_is_kept(keras: Any, tuned: Tuned) -> None:
     best = curve[-1]
     inputs = np.load(Path(tuned.task.folder) / files_of.INPUTS)
     batch = (inputs.astype(np.float32) - 127.5) / 127.5
-    probs = keras.models.load_model(tuned.path).predict(batch, verbose=0)
+    probs = networks.run(keras.models.load_model(tuned.path), batch)
     correct, loss = losses.score(probs, np.arange(16) % 2)
     assert best["number"] > 0
     # Where every photo is right, the best temperature hangs on the last bits of probabilities.
@@ -510,7 +510,7 @@ def test_networks_are_trained_at_multiples_of_32_pixels(
 def equals_its_keras_model(keras: Any, folder: Path, recipe: Recipe) -> None:
     photos, _ = stripes(3, 224, seed=9)
     inputs = np.stack([apply(recipe, photo) for photo in photos])
-    plain = keras.models.load_model(folder / "model.keras").predict(inputs, verbose=0)
+    plain = networks.run(keras.models.load_model(folder / "model.keras"), inputs)
     ours = OpenVINOEngine(folder / "network.xml", precision="f32").run(inputs).probs
     np.testing.assert_allclose(ours, plain, atol=1e-4)
 

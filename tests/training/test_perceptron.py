@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from support import networks
 from triptych.training import perceptron
 from triptych.training.perceptron import Perceptron
 
@@ -44,7 +45,7 @@ def test_steps_are_those_of_keras(keras: Any) -> None:
     for layer, expected, first in zip(network.layers, model.get_weights(), before, strict=True):
         assert np.abs(layer - first).max() > 2 * rate, "else nothing is compared"
         np.testing.assert_allclose(layer, expected, atol=rate / 20)
-    np.testing.assert_allclose(network.probs(features), model.predict_on_batch(features), atol=2e-4)
+    np.testing.assert_allclose(network.probs(features), networks.run(model, features), atol=2e-4)
 
 
 def test_dropout_leaves_the_expected_hidden_units_as_they_are() -> None:

@@ -572,7 +572,7 @@ def test_a_custom_keras_file_replaces_the_published_weights(
         bundles.find(home, "own").committee(EngineOptions(home=home, precision="f32")).members
     )
     batch = np.random.default_rng(0).uniform(-1, 1, (2, 224, 224, 3)).astype(np.float32)
-    expected = np.asarray(zoo.with_features(custom_model).predict_on_batch(batch)[1])
+    expected = networks.run(zoo.with_features(custom_model), batch)[1]
     computed = member.engine.run(batch).features
     np.testing.assert_allclose(computed, expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max())
 
@@ -583,7 +583,7 @@ def test_a_custom_h5_file_fits_whatever_its_layer_names(custom_model: Any, tmp_p
     fresh = zoo.find("MobileNetV2").build()
     weights.load_into(fresh, zoo.find("MobileNetV2"), path)
     batch = np.random.default_rng(0).uniform(-1, 1, (2, 224, 224, 3)).astype(np.float32)
-    first, second = (zoo.with_features(m).predict_on_batch(batch)[1] for m in (custom_model, fresh))
+    first, second = (networks.run(zoo.with_features(m), batch)[1] for m in (custom_model, fresh))
     np.testing.assert_array_equal(first, second)
 
 

@@ -12,26 +12,34 @@ import pytest
 from PIL import Image
 
 from support import browser
+from support import networks
 from support import studios
+from support import tiny_backbone
 from support.browser import assert_no_overflow
 from support.browser import expect
 from support.browser import follow
 from support.browser import screenshot
+from support.tiny_backbone import TINY
 from triptych import bundles
+from triptych.models import zoo
 from triptych.studio.projects import Projects
 
 pytestmark = [*browser.MARKS, pytest.mark.slow]
 
-NETWORK = "EfficientNetLite0"
 PER_CLASS = 36
 TEACHING_MS = 400_000
 
 
 @pytest.fixture(scope="module")
-def address(home: Path) -> Iterator[str]:
-    pytest.importorskip("tensorflow")
-    with studios.training_studio(home) as address:
-        yield address
+def address(home: Path, keras: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A studio whose networks hold a tiny one: in any other, a round takes a minute or two."""
+    keras_home = tmp_path_factory.mktemp("keras")
+    weights = keras_home / "models" / TINY.weights.file
+    networks.save_applications_weights(tiny_backbone.drawn(), weights)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KERAS_HOME", str(keras_home))
+        with studios.tiny_studio(home) as address:
+            yield address
 
 
 def stripes(standing: bool, seed: int) -> bytes:
@@ -61,8 +69,9 @@ def test_fine_tuning_is_shown_and_stopping_keeps_the_best_epoch(
 ) -> None:
     page = visit(f"/projects/{project}/teach")
     page.get_by_text("More", exact=True).click()
-    for name in ("EfficientNetLite1", "EfficientNetLite2"):
+    for name in zoo.COMMITTEES["lite"]:
         page.uncheck(f'[value="{name}"]')
+    page.check(f'[value="{TINY.name}"]')
     page.get_by_label("Also train the networks' own layers").check()
     screenshot(page, "finetune-ready")
     follow(page.get_by_role("button", name="Start"))
@@ -82,11 +91,11 @@ def test_fine_tuning_is_shown_and_stopping_keeps_the_best_epoch(
     page.wait_for_url(f"**/projects/{project}/try", timeout=TEACHING_MS)
     expect(page.locator("main")).to_contain_text("This made version 1")
     (record,) = bundles.find(home, f"{project}@1").about["fine_tuned"]
-    assert record["member"] == NETWORK
+    assert record["member"] == TINY.name
     assert record["epochs"] >= 1
     follow(page.get_by_role("link", name="See the result"))
     table = page.get_by_role("region", name="Training the networks' own layers")
-    expect(table).to_contain_text(NETWORK)
+    expect(table).to_contain_text(TINY.name)
     expect(table).to_contain_text("replaced" if record["kept"] else "not replaced")
     screenshot(page, "finetune-result")
     phone = visit(f"/projects/{project}/result", **browser.PHONE)
