@@ -96,6 +96,12 @@ def test_photos_dropped_anywhere(visit):
     expect(page.locator("#ask")).not_to_contain_class("hover")
     ask(page)
     assert texts(page, "figcaption") == ["cat.png", "dog.png"]
+    # In another language they are classified anew, and nothing of them stays in the browser.
+    follow(page.get_by_role("button", name="Deutsch"))
+    ask(page)
+    assert texts(page, "figcaption") == ["cat.png", "dog.png"]
+    assert "Netze" in texts(page, ".plate")[0]
+    wait_for(page, lambda: page.evaluate("indexedDB.databases()"), [])
 
 
 def test_a_photo_pasted(visit):

@@ -305,6 +305,9 @@ def test_the_inbox_by_keyboard_alone(visit, address, projects, key):
     assert home_of(projects, key, "kept-101.png") == "bees"
     page.set_viewport_size({"width": 390, "height": 780})
     assert_no_overflow(page)
+    # The bar that sticks to the edge, too: what is beyond it is not seen.
+    verbs = page.locator(".verbs")
+    wait_for(page, lambda: verbs.evaluate("bar => bar.scrollWidth <= bar.clientWidth"), True)
 
 
 def test_a_photo_from_the_classify_page_reaches_the_inbox(visit, projects):
@@ -340,6 +343,10 @@ def test_a_phone(visit, projects, key, path, scheme):
         has_touch=True,
         color_scheme=scheme,
     )
+    # A long name has a line for itself; in a narrow column it was broken anywhere.
+    for name in page.locator(".pairs bdi").all():
+        name.evaluate("name => { name.textContent = 'Kanadagans-Hybridform' }")
+        assert name.evaluate("name => name.getClientRects().length") == 1
     assert_no_overflow(page)
     screenshot(page, f"review-{path.partition('?')[0].replace('/', '-')}-phone-{scheme}")
 

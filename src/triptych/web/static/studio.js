@@ -2,6 +2,7 @@
 // at a time, so that each card is filled when its answer comes.
 
 import { LANGUAGE, _, duration, ngettext, percent } from "./i18n.js";
+import { keep, kept } from "./kept_photos.js";
 import { Live } from "./live.js";
 import { compare } from "./similar.js";
 import { offer } from "./why.js";
@@ -31,6 +32,7 @@ document.addEventListener("paste", (event) => take(event.clipboardData.files));
 document.addEventListener("dragover", hover);
 document.addEventListener("dragleave", leave);
 document.addEventListener("drop", drop);
+document.querySelector("form.languages")?.addEventListener("submit", keepPhotos);
 for (const button of document.querySelectorAll("[data-example]")) {
   button.addEventListener("click", () => takeExample(button.dataset));
 }
@@ -42,6 +44,7 @@ for (const id of ["choose", "camera"]) {
   byId(id).addEventListener("change", (event) => takeChosen(event.target));
   takeChosen(byId(id)); // chosen while this file was on its way
 }
+kept().then(take);
 
 /** @param {string} id @returns {any} the element with this id */
 function byId(id) {
@@ -72,6 +75,19 @@ function take(files) {
   wall.hidden = false;
   (fresh.length > 1 ? wall : requests[0].card).scrollIntoView();
   answerAll([...waiting, ...requests]);
+}
+
+/** Another language loads the page anew: its photos are classified again there. */
+async function keepPhotos(event) {
+  if (!photos.length) return;
+  event.preventDefault();
+  try {
+    await keep(photos.map(({ file }) => file));
+  } catch (error) {
+    console.warn(error); // too many for the browser: the language changes all the same
+  }
+  event.target.removeEventListener("submit", keepPhotos);
+  event.target.requestSubmit(event.submitter);
 }
 
 /** @param {HTMLImageElement} image @param {Photo} photo */
