@@ -15,12 +15,14 @@ from click.testing import CliRunner
 from click.testing import Result
 
 import triptych
+from support import bundles as small
 from support import networks
 from support.images import picture
 from support.predictions import random_predictions
 from triptych import bundles
 from triptych import errors
 from triptych import images
+from triptych.bundles import loading
 from triptych.cli import main
 from triptych.engines import Engine
 from triptych.engines.conversion import int8
@@ -30,6 +32,9 @@ from triptych.engines.openvino import resolve_precision
 from triptych.engines.options import EngineOptions
 from triptych.ensemble import params
 from triptych.evaluation import paired
+from triptych.exports import checking
+from triptych.exports import exporting
+from triptych.exports import formats
 from triptych.inference import committee
 from triptych.models import zoo
 from triptych.preprocessing import recipe
@@ -230,6 +235,46 @@ def test_a_changed_int8_network_is_not_run(optimized: bundles.Bundle, tmp_path: 
         engine_of(changed, tmp_path, "int8")
 
 
+@pytest.fixture(scope="module")
+def bowls(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with a multi-label bundle after `triptych optimize`, by a folder with a list."""
+    home = tmp_path_factory.mktemp("bowls")
+    small.write_multilabel(home, sides={"small": 32})
+    folder = shutil.copytree(pictures, home / "photos")
+    rows = [f"{seed}.jpg,{'ant|daisy' if seed % 3 else ''}" for seed in range(75)]
+    (folder / "labels.csv").write_text("\n".join(["path,label", *rows, ""]))
+    ran = run("bowls", "--images", folder, "--max-loss", "100", "--home", home)
+    assert ran.exit_code == 0, ran.output
+    assert "micro F1" in ran.stdout
+    assert "Compared on 50 photos; 25 others calibrated the networks." in ran.stdout
+    assert re.search(r"^elm +- → - +0 of 0 → 0 of 0 +no$", ran.stdout, re.MULTILINE)
+    assert "Their classes are not known" not in ran.stdout
+    return home
+
+
+@needs_nncf
+@pytest.mark.parametrize("ending", [".onnx", ".xml"])
+def test_an_export_at_int8_answers_all_classes_that_hold_at_int8(
+    bowls: Path, tmp_path: Path, ending: str
+) -> None:
+    path, options = tmp_path / f"bowls{ending}", EngineOptions(bowls, precision="int8")
+    done = exporting.export("bowls", path, options)
+    assert done.comparison.verdicts <= 1  # where a probability is at its threshold
+    classifier = loading.load_classifier("bowls", options)
+    answered = formats.FORMATS[done.format.name].open(path)
+    held = set()
+    for photo in checking.draw_photos():
+        verdict = classifier.classify(photo, top=5)
+        probs = checking.probs_of(verdict)
+        np.testing.assert_allclose(answered(photo).probs, probs, atol=0.1)
+        held.add(tuple(answered(photo).holds))
+    assert len(held) > 1
+    source = exporting.source_of(classifier.committee, "int8", 0.9)
+    # The precision of the last class was tested on answers at f32.
+    last = source.metadata["thresholds"][4]
+    assert (last["target"], last["status"]) == (0.95, None)
+
+
 @needs_nncf
 def test_networks_that_lose_too_much_are_not_kept(pictures: Path, tmp_path: Path) -> None:
     bundle = small_bundle(tmp_path, "Alone")
@@ -238,6 +283,7 @@ def test_networks_that_lose_too_much_are_not_kept(pictures: Path, tmp_path: Path
     lost = r"At int8, eight loses \d+\.\d\d points \(95 % interval .*\), and 0\.00 are allowed"
     assert re.search(lost, ran.stderr)
     assert "Kept" not in ran.stdout
+    assert "classes are not known: each photo with another answer counts as lost" in ran.stdout
     assert bundles.versions(tmp_path, "eight") == [1]
     with pytest.raises(errors.SettingError, match="triptych optimize eight --images photos/"):
         engine_of(bundle, tmp_path, "int8")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from typing import Any
 
 import numpy as np
 import pytest
+import scipy.stats
 from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -187,3 +189,32 @@ def test_a_loss_is_one_of_micro_f1() -> None:
     agreed = sk.f1_score(holds[0], holds[1], average="micro")
     assert unlabelled["rules"][0]["loss"] == pytest.approx(1 - agreed)
     assert unlabelled["judged_by"] == "agreement"
+
+
+def test_a_promise_that_int8_breaks_beyond_chance_is_told() -> None:
+    """By the binomial test of SciPy; what f32 does not keep on these photos is not int8's fault."""
+    targets = np.repeat([[True], [False]], [60, 40], axis=0).repeat(4, axis=1)
+    exact = np.where(targets, 0.8, 0.2)[None]
+    rough = exact.copy()
+    rough[0, 60:80, 0] = 0.7  # 60 of 80 answers are right
+    rough[0, 60:67, 1] = 0.7  # 60 of 67
+    exact[0, 60:80, 2] = rough[0, 60:80, 2] = 0.7
+    rough[0, 60:80, 3] = 0.7
+    statuses = [PROMISED, PROMISED, PROMISED, TOO_FEW]
+    params = dataclasses.replace(
+        ensemble_multilabel.unfitted([1], [1], classes=4),
+        thresholds=tuple(
+            Threshold(0.5, ensemble_multilabel.PRECISION, 0.9, status=each) for each in statuses
+        ),
+    )
+    rows = paired.compare_multilabel((exact, rough), targets, names=["A"], params=params)
+    told = rows["per_class"]
+    assert [row["breaks_promise"] for row in told] == [True, False, False, False]
+    assert [row["status"] for row in told] == statuses
+    for row in told[:2]:
+        right, answered = row["int8"]["right"], row["int8"]["answered"]
+        tested = scipy.stats.binomtest(right, answered, row["target"], "less")
+        assert (tested.pvalue < 0.05) == row["breaks_promise"]
+    assert told[0]["f32"] == {"answered": 60, "right": 60}
+    unlabelled = paired.compare_multilabel((exact, rough), None, names=["A"], params=params)
+    assert unlabelled["per_class"] == []

@@ -179,6 +179,15 @@ def test_a_page_of_a_multilabel_committee_names_all_classes_that_hold(
             browsers.expect(shown).to_have_text(", ".join(names) or "None of the classes")
             assert tab.locator("#prob").inner_text().count("%") == len(names)
             browsers.expect(tab.locator("#set")).to_be_hidden()
+            browsers.expect(tab.locator("#bars li.answer")).to_have_count(len(names))
+        # As in the studio, what is unlike all training photos is none of these.
+        tab.evaluate(
+            "showAnswer({probs: [0.9, 0, 0, 0, 0], status: 2, inSet: null, novelty: 0.01,"
+            " holds: [true, false, false, false, false]}, 1)"
+        )
+        browsers.expect(tab.locator("#label")).to_have_text("None of these")
+        browsers.expect(tab.locator("#prob")).to_be_empty()
+        browsers.expect(tab.locator("#bars li.answer")).to_have_count(0)
         browsers.expect(tab.get_by_text("never answered")).to_be_visible()
         browsers.expect(tab.get_by_text("holds from 30.0")).to_be_visible()
         assert browsers.obstacles(tab) == []

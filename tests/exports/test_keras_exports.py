@@ -31,6 +31,7 @@ from triptych.ensemble import ood
 from triptych.ensemble import params
 from triptych.ensemble import rules
 from triptych.ensemble.cascade import Stage
+from triptych.ensemble.multilabel import unfitted as unfitted_multilabel
 from triptych.exports import checking
 from triptych.exports import exporting
 from triptych.exports import formats
@@ -273,7 +274,7 @@ def test_a_saved_model_has_a_signature_for_each_network(
     np.testing.assert_allclose(output["features"], expected.features, rtol=1e-4, atol=1e-4)
 
 
-def write_quantized(path: Path) -> None:
+def write_quantized(path: Path, *, multilabel: bool) -> None:
     """A network as NNCF quantizes one: ranges of activations, a range for each channel among them,
     and int8 weights with a step for each output.
     """
@@ -300,18 +301,22 @@ def write_quantized(path: Path) -> None:
     logits = op.multiply(
         op.matmul(x, weights(8, CLASSES), False, False), op.constant(np.float32(30))
     )
-    probs = op.softmax(logits, 1)
+    probs = op.sigmoid(logits) if multilabel else op.softmax(logits, 1)
     openvino.save_model(openvino.Model([probs, x], [image]), path, compress_to_fp16=False)
 
 
-def test_an_int8_network_computes_in_int8_by_litert(tmp_path: Path) -> None:
+@pytest.mark.parametrize("multilabel", [False, True])
+def test_an_int8_network_computes_in_int8_by_litert(tmp_path: Path, multilabel: bool) -> None:
     from ai_edge_litert.interpreter import Interpreter
 
     path, file = tmp_path / "network.xml", tmp_path / "one.tflite"
-    write_quantized(path)
+    write_quantized(path, multilabel=multilabel)
     member = Member("one", OpenVINOEngine(path, precision="f32"), RECIPES[0], network=path)
     labels = tuple(Label(f"class {index}", f"class {index}", index) for index in range(CLASSES))
-    one = Committee("one", (member,), labels, params.unfitted([1], [1]))
+    fitted = params.unfitted([1], [1])
+    if multilabel:
+        fitted = unfitted_multilabel([1], [1], classes=CLASSES)
+    one = Committee("one", (member,), labels, fitted, "weighted")
     source = Source(one, (path,), "int8")
     model = keras_committee.build(spec_of(source, is_int8=True))
     request = {

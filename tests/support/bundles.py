@@ -119,17 +119,22 @@ def write_runnable(
     return bundles.write(home, name, fill)
 
 
-def write_multilabel(home: Path, name: str = "bowls") -> bundles.Bundle:
-    """A multi-label bundle that really predicts, and fast: two tiny networks, all fitted."""
+def write_multilabel(
+    home: Path, name: str = "bowls", sides: Mapping[str, int] = RUNNABLE_MEMBERS
+) -> bundles.Bundle:
+    """A multi-label bundle that really predicts, and fast: one or two tiny networks, all fitted.
+
+    `sides` has the names of its members, and the sides of their inputs in pixels.
+    """
     rng = np.random.default_rng(5)
-    classes, members = len(RUNNABLE_CLASSES), len(RUNNABLE_MEMBERS)
+    classes, members = len(RUNNABLE_CLASSES), len(sides)
     pairs = np.stack(
         [rng.uniform(0.6, 1.5, (members + 1, classes)), rng.normal(0, 0.5, (members + 1, classes))],
         axis=2,
     ).tolist()
     thresholds = [multilabel.Threshold(value) for value in (0.3, 0.5, 0.6, 0.05)]
     fitted = dataclasses.replace(
-        multilabel.unfitted([1.0, 2.0], [1.0, 1.0], classes=classes),
+        multilabel.unfitted([1.0, 2.0][:members], [1.0, 1.0][:members], classes=classes),
         calibration=tuple(tuple(map(tuple, member)) for member in pairs[:members]),
         joined=tuple(map(tuple, pairs[members])),
         # The last class is never answered: no threshold reached its precision.
@@ -137,7 +142,7 @@ def write_multilabel(home: Path, name: str = "bowls") -> bundles.Bundle:
     )
 
     def fill(folder: Path) -> dict[str, Any]:
-        for seed, (member, side) in enumerate(RUNNABLE_MEMBERS.items()):
+        for seed, (member, side) in enumerate(sides.items()):
             path = folder / "members" / member / "network.xml"
             networks.write_tiny(path, classes=classes, size=side, seed=seed, multilabel=True)
         return {
@@ -145,7 +150,7 @@ def write_multilabel(home: Path, name: str = "bowls") -> bundles.Bundle:
             "task": "multi-label",
             "members": [
                 {"name": member, "recipe": {"size": [side, side], "scaling": "tf"}, "cost": 1.0}
-                for member, side in RUNNABLE_MEMBERS.items()
+                for member, side in sides.items()
             ],
             "rule": rules.FITTED_RULE,
             "doubt": fitted.to_dict(),

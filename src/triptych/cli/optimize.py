@@ -12,6 +12,7 @@ import click
 from triptych import errors
 from triptych import settings
 from triptych.cli import common
+from triptych.ensemble.promise import PROMISED
 from triptych.utils import formatting
 
 Figures = dict[str, Any]
@@ -48,7 +49,9 @@ def optimize(
 
     One photo in three, 100 at most, calibrates the quantization; f32 and int8 are compared on the
     others. If the photos are in a folder per class, named by the class or its WordNet id,
-    accuracy is compared. Otherwise each photo with another answer counts as lost.
+    accuracy is compared. Otherwise each photo with another answer counts as lost. A multi-label
+    committee takes a CSV file, or a folder or zip with one beside its photos, and micro-averaged F1
+    is compared.
 
     The networks are kept in the home folder, those of a bundle in its next version. Use them with
     --precision int8.
@@ -84,6 +87,12 @@ def optimize(
         common.print_json(report)
     else:
         click.echo(_describe(report))
+    if done.broken:
+        raise errors.TooLossy(
+            f"At int8, the precision that is promised of {', '.join(done.broken)} is not kept: on "
+            "these photos too few answers are right to be chance, and at f32 they are not. Nothing "
+            "was kept. Try more or other photos."
+        )
     if not done.kept:
         rule = report["rules"][0]
         low, high = rule["interval"]
@@ -107,8 +116,29 @@ def _describe_sets(report: Figures) -> str:
     compared = f"Compared on {photos} photos; {report['shown']} others calibrated the networks."
     if report["judged_by"] == "agreement":
         compared += " Their classes are not known: those answered at f32 count as right."
-    lines = [common.table(rows), "", compared, *common.skipped(report["skipped"])]
+    lines = [common.table(rows), "", *_describe_precisions(report["per_class"]), compared]
+    lines += common.skipped(report["skipped"])
     return "\n".join([*lines, *(f"Kept: {folder}" for folder in report["kept"])])
+
+
+def _describe_precisions(classes: list[Figures]) -> list[str]:
+    """What became of the stated precision of each class."""
+    if not classes:
+        return []
+    rows = [("f32 → int8", "precision", "right answers", "promised at f32")]
+    for row in classes:
+        pair = [row[precision] for precision in ("f32", "int8")]
+        shares = [each["right"] / each["answered"] if each["answered"] else None for each in pair]
+        promised = "yes" if row["status"] == PROMISED else "no"
+        rows.append(
+            (
+                formatting.plain_text(row["label"]),
+                " → ".join("-" if share is None else formatting.percent(share) for share in shares),
+                " → ".join(f"{each['right']} of {each['answered']}" for each in pair),
+                "yes, not kept at int8" if row["breaks_promise"] else promised,
+            )
+        )
+    return [common.table(rows), ""]
 
 
 def _describe(report: Figures) -> str:

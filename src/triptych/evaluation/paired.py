@@ -9,8 +9,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from triptych.ensemble.fit.calibration import clopper_pearson_lower
 from triptych.ensemble.multilabel import MultilabelParams
+from triptych.ensemble.multilabel import Threshold
 from triptych.ensemble.params import EnsembleParams
+from triptych.ensemble.promise import PROMISED
 from triptych.ensemble.rules import CASCADE
 from triptych.ensemble.rules import FITTED_RULE
 from triptych.evaluation import metrics
@@ -161,7 +164,10 @@ def compare_multilabel(
         ``photos``, ``judged_by`` (``"f1"`` or ``"agreement"``) and the lists ``members`` and
         ``rules``. Each has ``agreement``, the share of photos with the same classes, ``loss`` with
         its 95 % ``interval``, and ``f32`` and ``int8``: with known classes the figures of
-        `multilabel.scores`.
+        `multilabel.scores`. Where a precision was stated and classes are known, ``per_class`` tells
+        for each class its ``target``, its ``status`` (see `Threshold`), how many photos are
+        ``answered`` with it at ``f32`` and ``int8``, how many of them are ``right``, and whether
+        int8 breaks a promise: beyond chance (5 %) too few are right, and at f32 they are not.
 
     Source: Efron, "Bootstrap Methods: Another Look at the Jackknife", 1979.
     """
@@ -179,7 +185,40 @@ def compare_multilabel(
             for member, name in enumerate(names)
         ],
         "rules": [{"name": FITTED_RULE, **_sets_against(joined, targets, params)}],
+        "per_class": [] if targets is None else _precisions(joined, targets, params),
     }
+
+
+def _precisions(
+    pair: Sequence[Probs], targets: Mask, params: MultilabelParams
+) -> list[dict[str, Any]]:
+    if all(threshold.target is None for threshold in params.thresholds):
+        return []
+    counted = [multilabel.counts(params.holds(probs), targets) for probs in pair]
+    rows = []
+    for label, threshold in enumerate(params.thresholds):
+        counts = [(int(right[label]), int(answered[label])) for right, answered, _ in counted]
+        is_below = [_is_below(*each, threshold) for each in counts]
+        rows.append(
+            {
+                "target": threshold.target,
+                "status": threshold.status,
+                **{
+                    name: {"answered": answered, "right": right}
+                    for name, (right, answered) in zip(NAMES, counts, strict=True)
+                },
+                "breaks_promise": threshold.status == PROMISED and is_below == [False, True],
+            }
+        )
+    return rows
+
+
+def _is_below(right: int, answered: int, threshold: Threshold) -> bool:
+    """Whether the upper confidence bound (95 %) of the share that is right is below the target."""
+    if not answered or threshold.target is None:
+        return False
+    wrong = clopper_pearson_lower(np.array(answered - right), np.array(answered))
+    return bool(1 - wrong < threshold.target)
 
 
 def _sets_against(

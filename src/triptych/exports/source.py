@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from triptych.bundles.reading import MULTILABEL
+from triptych.engines.options import INT8
 from triptych.ensemble import conformal
 from triptych.inference.committee import Committee
 from triptych.preprocessing import recipe
@@ -82,11 +83,17 @@ class Source:
         params = self.committee.multilabel
         if params is None:
             return {}
-        facts = ("value", "chosen_for", "target", "status")
         return {
             "task": MULTILABEL,
             "thresholds": [
-                {name: getattr(each, name) for name in facts} for each in params.thresholds
+                {
+                    "value": each.value,
+                    "chosen_for": each.chosen_for,
+                    "target": each.target,
+                    # The precision was tested on answers at f32.
+                    "status": None if self.precision == INT8 else each.status,
+                }
+                for each in params.thresholds
             ],
             # It promises no share of right answers, and says which classes hold.
             "status_reason": None,

@@ -6,16 +6,19 @@ Run as a module, this is the process that makes them.
 from __future__ import annotations
 
 import contextlib
+import csv
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from triptych import bundles
+from triptych import data
 from triptych import errors
 from triptych import images
 from triptych.data import archive
 from triptych.data import known
+from triptych.data.layout import SEPARATOR
 from triptych.engines.conversion import quantize as conversion
 from triptych.engines.options import EngineOptions
 from triptych.results import Label
@@ -24,8 +27,10 @@ from triptych.studio.bundle_jobs import BundleJobs
 from triptych.studio.bundle_jobs import Run
 from triptych.studio.bundle_jobs import work_for_parent
 from triptych.studio.projects import Projects
+from triptych.studio.projects.transfer import TABLE
 from triptych.tuning import quantize
 from triptych.tuning.quantize import QuantizeConfig
+from triptych.tuning.quantize import QuantizeResult
 from triptych.typing import Notify
 from triptych.utils import concurrency
 from triptych.utils.formatting import percent
@@ -33,6 +38,8 @@ from triptych.utils.text import text
 
 # Photos go to folders named by class; those without a class to a folder that no class is called.
 UNLABELLED = "photos without a class"
+# Of a multi-label committee, those of a zip go here, and a list says which classes they have.
+ZIPPED = "zip"
 
 
 @dataclass(frozen=True)
@@ -106,11 +113,12 @@ class Quantizing:
 def _quantize(task: dict[str, Any], report: Notify) -> str:
     """Make int8 networks, compare them with f32, and keep them in a new version if they agree."""
     home = Path(task["home"])
-    labels = bundles.find(home, task["name"]).labels
+    bundle = bundles.find(home, task["name"])
     with tempfile.TemporaryDirectory(prefix="triptych-int8-") as scratch:
         report(text("Unpacking the photos ..."))
         photos = Path(scratch)
-        _collect(task, photos, labels)
+        if not (bundle.multilabel and _collect_sets(task, photos, bundle.labels)):
+            _collect(task, photos, bundle.labels)
         options = EngineOptions(home, streams=concurrency.cpu_count(), report=report)
         config = QuantizeConfig(
             progress=lambda stage, done, total: report(f"{stage}: {done} of {total}")
@@ -120,29 +128,98 @@ def _quantize(task: dict[str, Any], report: Notify) -> str:
         except errors.SourceError as error:  # a folder of the studio tells a client nothing
             message = error.message.replace(str(photos), text("What you chose"))
             raise errors.SourceError(message) from None
+    return _outcome(done)
+
+
+def _outcome(done: QuantizeResult) -> str:
+    """What was measured, for people.
+
+    Raises:
+        errors.TooLossy: Nothing was kept.
+    """
     rule = done.report["rules"][0]
-    loss, agreement = percent(rule["loss"], 2), percent(rule["agreement"])
+    measured = {
+        "loss": percent(rule["loss"], 2),
+        "agreement": percent(rule["agreement"]),
+        "most": percent(done.report["max_loss"], 2),
+        "report": done.report["photos"],
+    }
+    by_f1 = done.report["judged_by"] == "f1"
+    if done.broken:
+        raise errors.TooLossy(
+            text(
+                "At int8 the precision that is promised of {classes} is not kept: on {report} "
+                "photos too few answers are right to be chance. Nothing was kept. Try with more "
+                "photos, or with other ones.",
+                classes=", ".join(done.broken),
+                **measured,
+            )
+        )
+    if not done.kept and by_f1:
+        raise errors.TooLossy(
+            text(
+                "At int8 the committee loses {loss} of its F1 on {report} photos, and {most} are "
+                "allowed. Nothing was kept. Try with more photos, or with other ones.",
+                **measured,
+            )
+        )
     if not done.kept:
-        most = percent(done.report["max_loss"], 2)
         raise errors.TooLossy(
             text(
                 "At int8 the committee loses {loss} of {report} photos, and {most} are "
                 "allowed. Nothing was kept. Try with more photos, or with other ones.",
-                loss=loss,
-                report=done.report["photos"],
-                most=most,
+                **measured,
             )
         )
-    version = done.kept[0].name
+    measured["version"] = done.kept[0].name
+    if by_f1:
+        return text(
+            "Version {version} is the same with int8 networks, too: {agreement} of "
+            "{report} photos get the same classes, and {loss} of the F1 are lost. It is used by a "
+            "studio with `--precision int8`, and by exports at int8.",
+            **measured,
+        )
     return text(
         "Version {version} is the same with int8 networks, too: {agreement} of "
         "{report} photos get the same answer, and {loss} are lost. It is used by a "
         "studio with `--precision int8`, and by exports at int8.",
-        version=version,
-        agreement=agreement,
-        report=done.report["photos"],
-        loss=loss,
+        **measured,
     )
+
+
+def _collect_sets(task: dict[str, Any], folder: Path, labels: tuple[Label, ...]) -> bool:
+    """Write the photos of a zip and of a project, and a list of all their classes.
+
+    Returns:
+        False, and nothing is written, where a zip has no list, or the project has one class a
+        photo by now.
+    """
+    projects = Projects(Path(task["home"]))
+    if task["project"] and not projects.find(task["project"]).multilabel:
+        return False
+    zipped: tuple[tuple[Any, tuple[int, ...]], ...] = ()
+    if task["photos"]:
+        try:
+            zipped = data.labelled_sets(task["photos"], labels).photos
+        except errors.SourceError:
+            return False
+    if task["project"]:
+        projects.export(task["project"], folder)
+    (folder / ZIPPED).mkdir()
+    with (folder / TABLE).open("a", encoding="utf-8", newline="") as file:
+        lines = csv.writer(file)
+        if not task["project"]:
+            lines.writerow(["path", "label"])
+        for number, (photo, indices) in enumerate(zipped):
+            name = f"{ZIPPED}/{number}.{photo.source.rpartition('.')[2]}"
+            # Photos that are too large or damaged are left out; hundreds of others remain.
+            with contextlib.suppress(errors.TriptychError):
+                (folder / name).write_bytes(photo.read())
+                # With a separator at the end, one class is read as one of any number.
+                lines.writerow(
+                    [name, "".join(f"{labels[index].id}{SEPARATOR}" for index in indices)]
+                )
+    return True
 
 
 def _collect(task: dict[str, Any], folder: Path, labels: tuple[Label, ...]) -> None:

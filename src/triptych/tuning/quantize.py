@@ -86,11 +86,16 @@ class QuantizeResult:
         report: See `triptych.evaluation.paired.compare`; and ``committee``, ``shown`` (how
             many photos the networks were quantized with), ``max_loss``, ``skipped``.
         kept: The folder of each int8 network, or of the bundle's next version; empty if the
-            committee loses more than ``max_loss``.
+            committee loses more than ``max_loss``, or breaks a promise.
     """
 
     report: dict[str, Any]
     kept: tuple[Path, ...]
+
+    @property
+    def broken(self) -> list[str]:
+        """The classes of which a precision is promised that int8 does not keep."""
+        return [row["label"] for row in self.report.get("per_class", ()) if row["breaks_promise"]]
 
 
 @dataclass(frozen=True)
@@ -157,7 +162,8 @@ def optimize(
             "shown": len(photos.calibration),
             "max_loss": config.max_loss,
         }
-        accepted = report["rules"][0]["loss"] <= config.max_loss
+        result = QuantizeResult(report, ())
+        accepted = report["rules"][0]["loss"] <= config.max_loss and not result.broken
         saved = subject.keep(networks, report) if accepted else ()
     skipped = [failure.to_dict() for failure in (*photos.skipped, *exactly.failures)]
     return QuantizeResult({**report, "skipped": skipped}, saved)
@@ -172,7 +178,11 @@ def _compare(committee: Committee, exactly: _Predictions, coarsely: _Predictions
             holds = np.zeros((len(targets), len(committee.labels)), bool)
             for row, labels in zip(holds, targets, strict=True):
                 row[[labels] if isinstance(labels, int) else list(labels)] = True
-        return paired.compare_multilabel(pair, holds, names=names, params=params)
+        comparison = paired.compare_multilabel(pair, holds, names=names, params=params)
+        # Of all classes, or of none.
+        named = zip(committee.labels, comparison["per_class"], strict=False)
+        rows = [{"label": label.name, **row} for label, row in named]
+        return {**comparison, "per_class": rows}
     return paired.compare(
         pair,
         None if targets is None else np.array(targets),
@@ -240,15 +250,10 @@ def _digest(photo: Any) -> str:
 
 
 def _labelled(folder: Path, committee: Committee) -> Labelled | LabelledSets:
-    if committee.multilabel and not folder.is_dir():
-        return data.labelled_sets(folder, committee.labels)
+    read = data.labelled_sets if committee.multilabel else data.labelled
     try:
-        if committee.multilabel:  # a folder names one class, and says nothing of the others
-            raise errors.SourceError(
-                text("{folder} has no photos; expected some, or a CSV file.", folder=folder)
-            )
-        return data.labelled(folder, committee.labels)
-    except errors.SourceError:  # no folder is named by a class: all photos, without classes
+        return read(folder, committee.labels)
+    except errors.SourceError:  # nothing says which classes they have: all photos, without them
         plain = tuple((path, UNKNOWN) for path in data.walk(folder))
         if not plain:
             raise

@@ -159,18 +159,23 @@ function showAnswer({ probs, status, inSet, holds, novelty }, ms) {
   const best = order[0];
   const refused = kind === "none";
   const holding = holds && order.filter((index) => holds[index]);
-  const label = holding
-    ? holding.map((index) => labels[index]).join(", ") || "None of the classes"
-    : refused ? "None of these" : labels[best];
+  const label = refused ? "None of these"
+    : holding ? holding.map((index) => labels[index]).join(", ") || "None of the classes"
+    : labels[best];
   const prob = holding ? holding.map((index) => percent(probs[index])).join(", ") : percent(probs[best]);
-  show({ state: "answered", label, prob: refused && !holds ? "" : prob, status: kind });
+  show({ state: "answered", label, prob: refused ? "" : prob, status: kind });
   const promised = kind === "unsure" && about.status_reason;
   $("words").textContent = promised
     ? `Nothing promised yet. ${about.status_reason}`
     : (WORDS[kind] ?? "");
   showSet(order.filter((index) => inSet?.[index]));
   const most = Math.max(TOP, holding?.length ?? 0);
-  $("bars").append(...order.slice(0, most).map((index) => bar(labels[index], probs[index], about.thresholds?.[index])));
+  const bars = order.slice(0, most).map((index) => {
+    const row = bar(labels[index], probs[index], about.thresholds?.[index]);
+    row.classList.toggle("answer", Boolean(holds ? holds[index] && !refused : index === best));
+    return row;
+  });
+  $("bars").append(...bars);
   const unusual = novelty === null ? "" : ` ${percent(novelty)} of the training photos are at least as unusual.`;
   $("timing").textContent = `${(ms / 1000).toFixed(2)} s in this browser.${unusual}`;
 }
