@@ -6,7 +6,6 @@ import importlib.util
 import json
 import zipfile
 from collections.abc import Callable
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -64,12 +63,11 @@ Take = Callable[..., bundles.Bundle]
 
 
 @pytest.fixture(scope="module")
-def take() -> Iterator[Take]:
-    """Imports models, all in the same child processes."""
-    with importer.Importer() as opened:
-        yield lambda model, labels, home, **options: opened.import_model(
-            ExternalModel(model, labels, **options), name="guest", home=home
-        )
+def take() -> Take:
+    """Imports models, all in the child processes of `one_converter`."""
+    return lambda model, labels, home, **options: importer.import_model(
+        ExternalModel(model, labels, **options), name="guest", home=home
+    )
 
 
 def answers(bundle: bundles.Bundle, home: Path) -> np.ndarray:

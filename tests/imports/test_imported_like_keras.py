@@ -26,7 +26,7 @@ from triptych.imports.importer import ExternalModel
 from triptych.imports.importer import Importer
 from triptych.inference import classifier
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_converter")]
 
 PHOTOS = [picture(seed) for seed in range(4)]
 

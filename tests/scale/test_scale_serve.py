@@ -50,6 +50,8 @@ PHOTOS = [picture(seed) for seed in range(6)]
 JPEG = {"Content-Type": "image/jpeg"}
 # Long, as processes start slowly on a busy machine.
 DEADLINE_S = 300
+# Between the requests of a client: without it, clients take the cores from a process that starts.
+PAUSE_S = 0.05
 Reply = tuple[int, dict[str, str], Any]
 
 
@@ -417,7 +419,7 @@ def checked_often(studio: Studio) -> None:
 
 
 def test_a_call_of_a_replica_that_dies_is_repeated(studio: Studio, checked_often: None) -> None:
-    with Load(studio) as load:
+    with Load(studio, pause_s=PAUSE_S) as load:
         load.wait(0, count=4)
         killed = time.monotonic()
         os.kill(studio.facts(next(iter(MEMBERS)))["pid"], signal.SIGKILL)
@@ -427,7 +429,7 @@ def test_a_call_of_a_replica_that_dies_is_repeated(studio: Studio, checked_often
 
 
 def test_requests_of_an_ingress_that_dies_get_503(studio: Studio, checked_often: None) -> None:
-    with Load(studio) as load:
+    with Load(studio, pause_s=PAUSE_S) as load:
         load.wait(0, count=4)
         killed = time.monotonic()
         os.kill(studio.facts(INGRESS)["pid"], signal.SIGKILL)
@@ -442,7 +444,7 @@ def test_no_answer_is_lost_with_a_node(studio: Studio, checked_often: None) -> N
     hosts = collections.Counter(studio.facts(name)["node"] for name in (INGRESS, *MEMBERS))
     victim = max(studio.nodes.worker_nodes, key=lambda node: hosts[node.node_id])
     assert hosts[victim.node_id]
-    with Load(studio) as load:
+    with Load(studio, pause_s=PAUSE_S) as load:
         load.wait(0, count=4)
         killed = time.monotonic()
         studio.nodes.remove_node(victim, allow_graceful=False)

@@ -11,6 +11,7 @@ import shutil
 import socket
 import tempfile
 import time
+import traceback
 import warnings
 from collections.abc import Callable
 from collections.abc import Iterator
@@ -48,6 +49,8 @@ SETTINGS = {
     # What other programs take of this machine's memory must not end our processes.
     "memory_monitor_refresh_ms": 0,
 }
+# How long a node may take to start, and how many may not do so.
+START_S, MOST_FAILED = 120, 3
 ENVIRONMENT = {
     **door.NO_TELEMETRY,
     # The agents of Ray's dashboard, which also pass on our metrics, look through all processes
@@ -98,7 +101,7 @@ def running() -> Iterator[Cluster]:
 
 def _get_node(get_node: Callable[..., Any], *node: Any) -> Any:
     """Ray gives a node half a minute to start, for which it has no setting; a busy machine more."""
-    end = time.monotonic() + 300
+    end = time.monotonic() + START_S
     while time.monotonic() < end:
         with contextlib.suppress(RuntimeError):
             return get_node(*node)
@@ -108,8 +111,17 @@ def _get_node(get_node: Callable[..., Any], *node: Any) -> Any:
 
 def add_workers(nodes: Cluster, count: int) -> None:
     """Add nodes of one core each until there are so many."""
+    failed = 0
     while len(nodes.worker_nodes) < count:
-        nodes.add_node(num_cpus=1)
+        try:
+            nodes.add_node(num_cpus=1)
+        except Exception as error:  # Ray raises no other kind
+            # Once in a while a node never tells the head that it is there. Another one is started.
+            failed += 1
+            if failed == MOST_FAILED or "timed out during startup" not in str(error):
+                raise
+            *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+            frame.f_locals["self"].kill_all_processes(check_alive=False, allow_graceful=False)
 
 
 def free_port() -> int:

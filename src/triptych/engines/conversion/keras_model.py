@@ -181,9 +181,13 @@ def predict(path: str, images: Float32Array, scaling: str) -> Float32Array:
     if keras.backend.backend() == "openvino":  # which does not have all that a model may do
         image = keras.Input(model.inputs[0].shape[1:], dtype=model.inputs[0].dtype)
         model = keras.Model(image, _unroll(model, image)[0])
-    outputs = model.predict(images, batch_size=BATCH, verbose=0)
-    (output,) = keras.tree.flatten(outputs)
-    return np.asarray(output, np.float32)
+        outputs = [model.predict(images, batch_size=BATCH, verbose=0)]
+    else:
+        # What `predict` does to each batch, without tracing the whole network first, which takes
+        # longer than a few photos do layer by layer.
+        batches = (images[start : start + BATCH] for start in range(0, len(images), BATCH))
+        outputs = [model(batch, training=False) for batch in batches]
+    return np.concatenate([np.asarray(each, np.float32) for each in keras.tree.flatten(outputs)])
 
 
 def network(
