@@ -27,6 +27,7 @@ from prometheus_client.samples import Sample
 from ray import serve
 
 from support import ray_cluster
+from support.bundles import write_multilabel
 from support.bundles import write_runnable
 from support.images import picture
 from triptych import settings
@@ -409,6 +410,21 @@ def test_a_committee_is_replaced_under_load(studio: Studio, garden: FlaskClient)
     assert answers[0] == old
     assert answers[-1] == new
     assert all(answer in (old, new) for answer in answers)
+
+
+def test_all_classes_that_hold_are_answered_as_by_a_single_process(studio: Studio) -> None:
+    write_multilabel(studio.home, "bowls", MEMBERS)
+    update = {"committee": "bowls"}  # its members have the same names: the replicas stay
+    run.deploy(studio.arguments.model_copy(update=update), port=studio.port, say=print)
+    bowls, named = alone(studio.home, "bowls@1"), set()
+    for photo in PHOTOS:
+        status, _, answer = studio.ask(photo, committee="bowls", top="5")
+        path = "/api/v1/classify?committee=bowls&top=5"
+        assert status == 200, answer
+        assert untimed(answer) == untimed(bowls.post(path, data=photo, headers=JPEG).json)
+        labels = answer["results"][0]["verdict"]["labels"]
+        named.add(tuple(guess["label"] for guess in labels))
+    assert len(named) > 1
 
 
 @pytest.fixture(scope="module")
