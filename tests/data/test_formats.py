@@ -323,6 +323,22 @@ def test_a_name_in_several_folders_is_not_guessed(tmp_path: Path) -> None:
     assert several.message == "Several files have this name, in different folders."
 
 
+def test_photos_are_found_below_folders_that_a_document_leaves_out(tmp_path: Path) -> None:
+    labels = {f"{number}/photo.jpg": "ab"[number % 2] for number in range(12)}
+    with zipfile.ZipFile(tmp_path / "set.zip", "w") as packed:
+        for number, name in enumerate(labels):
+            packed.writestr(f"export/photos/{name}", picture(number))
+        packed.writestr("export/photos/0/photo.jpg.jpg", picture(90))
+        packed.writestr("export/photos/a1/photo.jpg", picture(91))
+        rows = [f"{name},{label}" for name, label in labels.items()]
+        packed.writestr("labels.csv", "\n".join(["path,label", *rows, f"{'x/' * 999}a.jpg,a"]))
+    dataset = data.open(tmp_path / "set.zip")
+    found = {photo.source: dataset.classes[photo.label] for photo in (*dataset.train, *dataset.val)}
+    assert found == {f"export/photos/{name}": label for name, label in labels.items()}
+    (missing,) = findings_of(dataset, "unreadable")
+    assert missing.message == "Not among the files."
+
+
 def test_annotators_who_disagree_and_tasks_without_answers_are_left_out(tmp_path: Path) -> None:
     write_photos(tmp_path, [*LABELS, "p.jpg", "q.jpg", "r.jpg", "s.jpg"])
     tasks = [task(name, [label]) for name, label in LABELS.items()]

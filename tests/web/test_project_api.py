@@ -15,23 +15,32 @@ from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
+from werkzeug.datastructures import FileStorage
 
 from support import studios
 from support import trained_project
 from support.images import picture
 from support.images import squares
+from triptych import errors
 from triptych import settings
+from triptych.data.documents import File
+from triptych.data.formats import Missing
+from triptych.data.layout import Item
+from triptych.data.layout import Layout
+from triptych.data.records import Finding
 from triptych.studio import model_imports
 from triptych.studio.jobs import Jobs
 from triptych.studio.jobs import config as job_config
 from triptych.studio.projects import Projects
 from triptych.studio.projects import job_table
+from triptych.typing import Progress
 from triptych.web import create_app
 from triptych.web.project_api import events
 from triptych.web.project_api import imports
 from triptych.web.project_api import schemas
 from triptych.web.registry import Discovery
 from triptych.web.registry import Registry
+from triptych.web.studio import project_list
 
 API = "/api/v1/projects"
 GARDEN = f"{API}/garden"
@@ -231,6 +240,60 @@ def test_a_zip_of_photos_is_added(client: FlaskClient, garden: dict[str, int]) -
         assert [photo["name"] for photo in added["photos"]] == ["1.png", "2.png"]
     classes = {each["name"]: each["photos"] for each in client.get(GARDEN).json["classes"]}
     assert classes == {"ants": 0, "bees": 1, "wasps": 1}
+
+
+def test_a_photo_in_many_lines_of_a_document_is_read_once(
+    client: FlaskClient, projects: Projects
+) -> None:
+    reads: list[int] = []
+
+    def read() -> bytes:
+        reads.append(1)
+        return picture(1)
+
+    twice = File("same.png", read)
+    other = File("other.png", lambda: picture(2))
+    missing = [File(f"{n}.png", Missing("Not among the files.")) for n in range(3)]
+    items = [
+        *[Item(twice, "ants", "train")] * 50,
+        *[Item(file, "bees", "train") for file in (other, *missing)],
+    ]
+    counts: list[tuple[int, int]] = []
+    findings: list[Finding] = []
+    project = projects.import_layout(
+        "Lines",
+        Layout(("ants", "bees"), tuple(items), ()),
+        progress=lambda *each: counts.append(each),
+        report=findings.append,
+    )
+    assert (len(reads), project.photos, counts[-1]) == (1, 2, (54, 54))
+    assert [(each.kind, each.sources) for each in findings] == [
+        ("unreadable", ("0.png", "1.png", "2.png")),
+        ("exact_duplicate", ("same.png",)),
+    ]
+
+
+def test_a_zip_that_takes_too_long_is_given_up_with_the_right_advice(tmp_path: Path) -> None:
+    registry = Registry(studios.fake_classifier, studios.catalogue("lite"), "lite")
+    app = create_app(settings.load({}, home=tmp_path, deadline_s=1), registry)
+    given_up: list[bool] = []
+
+    def work(path: Path, check: Progress) -> None:
+        try:
+            while True:
+                check(3, 10)
+                time.sleep(0.01)
+        except errors.Stopped:
+            given_up.append(True)
+            raise
+
+    while not given_up:  # under load it may not even have begun
+        upload = FileStorage(zipped("a/1.png"), "a.zip")
+        with app.test_request_context(), pytest.raises(errors.DeadlinePassed) as late:
+            project_list.with_zip(upload, work)
+        app.extensions["triptych"].changes.submit(lambda: None).result()
+    assert "within 1 seconds: 3 of 10 files in the zip were read" in late.value.message
+    assert "Divide the zip" in late.value.message
 
 
 @pytest.mark.parametrize(

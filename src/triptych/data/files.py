@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import dataclasses
 import functools
 import os
@@ -26,7 +27,7 @@ from triptych.utils.formatting import plain_text
 from triptych.utils.text import text
 
 # Deeper folders are a mistake or an attack.
-_MAX_DEPTH = 50
+MAX_DEPTH = 50
 # Listing is quick, but each file is held in memory.
 MAX_REMOTE_FILES = 2_000_000
 
@@ -118,7 +119,7 @@ class Listing:
             if storage.is_hidden(part):
                 self.hidden.add(plain_text("/".join(parts[: depth + 1])))
                 return
-        if len(parts) > _MAX_DEPTH:
+        if len(parts) > MAX_DEPTH:
             self.ignored.append(source)
         elif reader is None:
             functools.reduce(Tree.folder, parts, self.tree)
@@ -150,12 +151,24 @@ class Listing:
         return {file.source: file for file in self.tree.walk()}
 
     @functools.cached_property
-    def by_name(self) -> dict[str, list[File]]:
-        """The image files by the last part of their paths."""
-        by_name: dict[str, list[File]] = {}
-        for file in self.tree.walk():
-            by_name.setdefault(file.name, []).append(file)
-        return by_name
+    def _backwards(self) -> tuple[list[str], list[File]]:
+        """The paths of the image files, each read from its end, in order; and those files."""
+        by_end = {file.source[::-1]: file for file in self.tree.walk()}
+        ends = sorted(by_end)
+        return ends, [by_end[end] for end in ends]
+
+    def below_folders(self, path: str) -> list[File]:
+        """The image files that have a path from some folder on, not from the top.
+
+        Args:
+            path: As a document writes it, without the folders before.
+        """
+        ends, of_ends = self._backwards
+        start = f"/{path}"[::-1]
+        first = end = bisect.bisect_left(ends, start)
+        while end < len(ends) and ends[end].startswith(start):
+            end += 1
+        return of_ends[first:end]
 
     def findings(self, used: Container[str] = ()) -> list[Finding]:
         """Findings about what was left out or guessed.
@@ -194,7 +207,7 @@ def in_folder(folder: Path, limits: images.Limits) -> Listing:
         where = Path(parent)
         parts = where.relative_to(folder).parts
         status = where.stat()
-        if (status.st_dev, status.st_ino) in visited or len(parts) > _MAX_DEPTH:
+        if (status.st_dev, status.st_ino) in visited or len(parts) > MAX_DEPTH:
             folders.clear()
             continue
         visited.add((status.st_dev, status.st_ino))

@@ -26,6 +26,7 @@ from triptych.data.documents import Description
 from triptych.data.documents import Document
 from triptych.data.documents import File
 from triptych.data.documents import Row
+from triptych.data.files import MAX_DEPTH
 from triptych.data.files import Listing
 from triptych.data.layout import Item
 from triptych.data.layout import Layout
@@ -241,9 +242,10 @@ def _described(
     """The photos of a listing with the classes that documents give them."""
     descriptions = [row.describe(document) for document in documents]
     found: set[str] = set()
+    search = functools.cache(functools.partial(_search, listing))  # rows may name a file often
 
     def find(each: Row, document: Document) -> File:
-        file = _find(listing, each, document)
+        file = _find(each, lambda path: search(path, document.source))
         found.add(file.source)
         return file
 
@@ -350,44 +352,75 @@ def _sides(words: Iterable[str]) -> tuple[dict[str, layout.Side], set[str]]:
     return sides | dict.fromkeys(preferred[:1], "val"), set(preferred[1:])
 
 
-def _find(listing: Listing, row: Row, document: Document) -> File:
-    """The photo that a row means: the one whose path ends with the row's, or the other way round.
+def _find(row: Row, search: Callable[[str], File | str]) -> File:
+    """The photo that a row means.
 
-    Only files of the listing are found, so a path cannot lead out of it.
+    Args:
+        row: The row.
+        search: Gives the photo at a path, or why there is none; nothing, if it is not there.
     """
     name = row.name or plain_text(storage.redact(row.path))
-    folders = document.source.split("/")[:-1]
-    folder = "/".join(folders)
-    around = ["".join(f"{part}/" for part in folders[:n]) for n in range(len(folders), -1, -1)]
     for path in filter(None, (row.path, row.other_path)):
-        path = storage.path_of(path) if storage.is_url(path) else path
-        parts = plain_text(path).replace("\\", "/").split("/")
-        if ".." in parts:
-            return _missing(name, text("Its path leads out of the data set."))
-        parts = [part for part in parts if part not in ("", ".")]
-        wanted = "/".join(parts)
-        # With fewer and fewer of its folders, from the document's folder and those around it.
-        for end in ("/".join(parts[n:]) for n in range(len(parts))):
-            for base in around:
-                if file := listing.by_path.get(f"{base}{end}"):
-                    return file
-        same_name = listing.by_name.get(parts[-1], ()) if parts else ()
-        fitting = [file for file in same_name if file.source.endswith(f"/{wanted}")]
-        near = [file for file in fitting if file.source.startswith(f"{folder}/")]
-        of_side = [file for file in fitting if _word_in(file.source) == _word_in(document.source)]
-        best = (near if folder else []) or of_side or fitting
-        if len(best) == 1:
-            return best[0]
-        if best:
-            return _missing(name, text("Several files have this name, in different folders."))
+        found = search(path)
+        if isinstance(found, File):
+            return found
+        if found:
+            return _missing(name, found)
     if storage.is_url(row.path):
         return _missing(name, text("Not among the files; addresses in a document are not opened."))
     return _missing(name, text("Not among the files."))
 
 
+def _search(listing: Listing, path: str, document: str) -> File | str:
+    """The photo whose path ends with the one in a document, or the other way round.
+
+    Only files of the listing are found, so a path cannot lead out of it.
+
+    Args:
+        listing: The files.
+        path: As the document writes it.
+        document: Path of the document.
+
+    Returns:
+        The photo, or why there is none; nothing, if it is not among the files.
+    """
+    folders = document.split("/")[:-1]
+    folder = "/".join(folders)
+    around = ["".join(f"{part}/" for part in folders[:n]) for n in range(len(folders), -1, -1)]
+    path = storage.path_of(path) if storage.is_url(path) else path
+    parts = plain_text(path).replace("\\", "/").split("/")
+    if ".." in parts:
+        return text("Its path leads out of the data set.")
+    parts = [part for part in parts if part not in ("", ".")]
+    # With fewer and fewer of its folders, from the document's folder and those around it.
+    deepest = max(0, len(parts) - MAX_DEPTH)
+    for end in ("/".join(parts[n:]) for n in range(deepest, len(parts))):
+        for base in around:
+            if file := listing.by_path.get(f"{base}{end}"):
+                return file
+    fitting = listing.below_folders("/".join(parts)) if parts else []
+    near = [file for file in fitting if file.source.startswith(f"{folder}/")]
+    of_side = [file for file in fitting if _word_in(file.source) == _word_in(document)]
+    best = (near if folder else []) or of_side or fitting
+    if len(best) > 1:
+        return text("Several files have this name, in different folders.")
+    return best[0] if best else ""
+
+
 def _missing(source: str, message: str) -> File:
-    return File(source, functools.partial(_raise_missing, message))
+    return File(source, Missing(message))
 
 
-def _raise_missing(message: str) -> bytes:
-    raise errors.SourceError(message)
+@dataclass(frozen=True)
+class Missing:
+    """In place of what reads a photo, where there is none.
+
+    Args:
+        message: Why, for people.
+    """
+
+    message: str
+
+    def __call__(self) -> bytes:
+        """Raise `errors.SourceError`."""
+        raise errors.SourceError(self.message)

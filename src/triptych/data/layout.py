@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable
@@ -91,6 +92,7 @@ class Layout:
     multilabel: bool = False
 
 
+@functools.lru_cache(1024)
 def side_of(name: str) -> Side | None:
     """The side a word stands for, in upper or lower case.
 

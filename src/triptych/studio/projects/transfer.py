@@ -17,6 +17,7 @@ from pathlib import Path
 from triptych import errors
 from triptych.data import findings
 from triptych.data import opening
+from triptych.data.formats import Missing
 from triptych.data.layout import SEPARATOR
 from triptych.data.layout import Item
 from triptych.data.layout import Layout
@@ -274,9 +275,24 @@ class Transfer:
         threads = concurrency.cpu_count()
         pool = ThreadPoolExecutor(threads, thread_name_prefix="triptych-import")
         try:
-            readers = storage.read_ahead(item.file.read for item in layout.items)
-            results = concurrency.map_ahead(pool, store, readers, ahead=2 * threads)
-            for done, (item, result) in enumerate(zip(layout.items, results, strict=True), start=1):
+            # Each file once: a document may name one in many lines.
+            readers = {
+                id(item.file.read): item.file.read
+                for item in layout.items
+                if not isinstance(item.file.read, Missing)
+            }
+            results = concurrency.map_ahead(
+                pool, store, storage.read_ahead(readers.values()), ahead=2 * threads
+            )
+            of_reader: dict[int, PhotoFacts | errors.TriptychError] = {}
+            for done, item in enumerate(layout.items, start=1):
+                read, number = item.file.read, id(item.file.read)
+                if number not in of_reader:
+                    if isinstance(read, Missing):
+                        of_reader[number] = errors.SourceError(read.message)
+                    else:
+                        of_reader[number] = next(results)
+                result = of_reader[number]
                 if isinstance(result, PhotoFacts):
                     imported.setdefault(result.digest, (item, result))
                     copies[result.digest].append(item)
@@ -331,7 +347,7 @@ def _joined(same: Sequence[Item]) -> Item:
 def _repeated(groups: Iterable[Sequence[Item]]) -> Iterator[Finding]:
     """Findings about duplicates; a project has a photo once, in the first of its classes."""
     for same in groups:
-        sources = tuple(item.file.source for item in same)
+        sources = tuple(dict.fromkeys(item.file.source for item in same))
         labels = list(dict.fromkeys(item.label for item in same))
         if len(labels) > 1:
             message = text(

@@ -145,12 +145,12 @@ def bundle_file(key: str, version: int) -> Response:
 )
 def exports(key: str) -> flask.Response:
     """List the exports of a project's committee, and how the latest one stands."""
+    context.current().projects.find(key)
     return _exports(key)
 
 
 def _exports(key: str) -> flask.Response:
     here = context.current()
-    here.projects.find(key)
     job, files = here.exports.latest(key), here.do(lambda: here.exports.files(key))
     return flask.jsonify(
         job=export_pages.state(job) if job else None,

@@ -166,11 +166,16 @@ def with_zip(upload: FileStorage, work: Callable[[Path, Progress], T]) -> T:
     Args:
         upload: The zip.
         work: Called with its path, and a function that it calls now and then.
+
+    Raises:
+        errors.DeadlinePassed: It took too long; nothing of it is kept.
     """
     here = context.current()
-    deadline = here.deadline()
+    deadline, counts = here.deadline(), (0, 0)
 
     def check(done: int, total: int) -> None:
+        nonlocal counts
+        counts = (done, total)
         if not deadline.left_s:  # the client does not wait any more
             raise errors.Stopped(text("Given up."))
 
@@ -180,7 +185,22 @@ def with_zip(upload: FileStorage, work: Callable[[Path, Progress], T]) -> T:
             upload.save(path)
             return work(path, check)
 
-    return deadline.result(here.changes.submit(unpack), stops=True)
+    try:
+        return deadline.result(here.changes.submit(unpack), stops=True)
+    except errors.DeadlinePassed as error:
+        done, total = counts
+        if not total:  # it waited, or was listed
+            raise
+        raise errors.DeadlinePassed(
+            text(
+                "There was no answer within {limit:g} seconds: {done} of {total} files in the zip "
+                "were read by then, and nothing of it was added. Divide the zip and send one part "
+                "after the other, or start the studio with a longer deadline_s.",
+                limit=here.settings.deadline_s,
+                done=done,
+                total=total,
+            )
+        ) from error
 
 
 @blueprint.post("/<key>/rename")
