@@ -260,7 +260,7 @@ def test_a_process_killed_while_filling_leaves_no_version(tmp_path: Path, shelf:
         "import sys, time; from pathlib import Path; from triptych import bundles\n"
         "def fill(folder):\n"
         "    (folder / 'labels.txt').write_text('half')\n"
-        "    print('filling', flush=True); time.sleep(60)\n"
+        "    print('filling', flush=True); time.sleep(600)\n"
         "bundles.write(Path(sys.argv[1]), 'garden', fill)\n"
     )
     command = [sys.executable, "-c", code, str(tmp_path)]

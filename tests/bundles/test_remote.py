@@ -157,12 +157,12 @@ def serving(*options: str | Path) -> Iterator[str]:
 def test_a_studio_serves_a_bundle_at_a_url(real: bundles.Bundle, tmp_path: Path) -> None:
     pinned = bundles.upload(real, f"file://{tmp_path}/shared/garden-1.zip")
     with serving("--committee", pinned, "--home", tmp_path / "away") as address:
-        with urllib.request.urlopen(f"{address}/api/v1/committees", timeout=60) as response:
+        with urllib.request.urlopen(f"{address}/api/v1/committees", timeout=300) as response:
             offer = json.load(response)
         request = urllib.request.Request(
             f"{address}/api/v1/classify", picture(3), {"Content-Type": "image/jpeg"}
         )
-        with urllib.request.urlopen(request, timeout=60) as response:
+        with urllib.request.urlopen(request, timeout=300) as response:
             (result,) = json.load(response)["results"]
     assert offer["default"] == "garden"
     assert "garden" in [facts["name"] for facts in offer["committees"]]

@@ -92,7 +92,7 @@ class Person:
     def work(self) -> None:
         for _ in range(DECISIONS):
             photos = self.rng.sample(list(self.project.photos(excluded=None)), AT_ONCE)
-            self.meeting.wait(60)
+            self.meeting.wait(300)
             try:
                 self._decide(photos)
             except errors.Conflict:

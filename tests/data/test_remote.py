@@ -165,7 +165,7 @@ def test_photos_are_read_when_they_are_needed_and_some_ahead(
 ) -> None:
     # Each read waits until another one is in progress.
     together = threading.Barrier(2)
-    monkeypatch.setattr(Remote, "on_read", lambda path: together.wait(60))
+    monkeypatch.setattr(Remote, "on_read", lambda path: together.wait(300))
     dataset = data.open(remote)
     assert len(dataset.train) == len(PHOTOS)
     # Nothing was copied: what is read later is what is there then.

@@ -201,7 +201,7 @@ def test_errors_and_explanations_are_the_same_too(
 
 def test_there_are_no_pages_of_projects(studio: Studio) -> None:
     for path, expected in (("/", 200), ("/projects", 404), ("/readyz", 200), ("/docs", 200)):
-        connection = http.client.HTTPConnection("127.0.0.1", studio.port)
+        connection = http.client.HTTPConnection("127.0.0.1", studio.port, timeout=DEADLINE_S)
         connection.request("GET", path)
         with connection.getresponse() as response:
             assert (path, response.status) == (path, expected)
@@ -235,7 +235,7 @@ def metrics_of_ray() -> dict[str, float]:
 
 
 def samples(port: int) -> Iterator[Sample]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=DEADLINE_S)
     connection.request("GET", "/metrics")
     with connection.getresponse() as response:
         text = response.read().decode()

@@ -67,7 +67,7 @@ from triptych.studio.projects import Projects
 home = Path(sys.argv[1])
 jobs = Jobs(Projects(home), home, {"precision": "f32"})
 print(jobs.start("jobs-shapes", {"backbones": ["lite0"]}).id, flush=True)
-time.sleep(60)
+time.sleep(600)
 """
 
 
@@ -102,7 +102,7 @@ def wait(
     until: Callable[[Job], bool] = lambda job: not job.is_under_way,
     watch: Callable[[Job], None] = lambda job: None,
 ) -> Job:
-    deadline = time.monotonic() + 200
+    deadline = time.monotonic() + 600
     while time.monotonic() < deadline:
         job = jobs.state(number)
         watch(job)
@@ -125,7 +125,7 @@ def process_of(job: Job, home: Path) -> int | None:
 
 
 def wait_for_process(job: Job, home: Path, *, gone: bool = False) -> int:
-    deadline = time.monotonic() + 200
+    deadline = time.monotonic() + 600
     while time.monotonic() < deadline:
         process_id = process_of(job, home)
         if gone == (process_id is None):

@@ -102,7 +102,7 @@ def test_a_sound_database_is_not_replaced(lost):
 def test_the_server_reports_a_lost_database_and_still_classifies(lost):
     database(lost).unlink()
     with studios.training_studio(lost) as address:
-        connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=60)
+        connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=300)
         connection.request("GET", "/livez")
         assert connection.getresponse().read() == b"ok"
         connection.request("GET", "/projects", headers={"Accept": "application/json"})

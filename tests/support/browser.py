@@ -30,7 +30,7 @@ BROWSERS = (
 )
 SCREENSHOTS = Path(__file__).parents[1] / "screenshots"
 # Far more than anything takes: a machine may be slow, and busy with other tests.
-PATIENCE_MS = 60_000
+PATIENCE_MS = 180_000
 PHONE = {"viewport": {"width": 390, "height": 780}, "is_mobile": True, "has_touch": True}
 
 executable = next(filter(None, map(shutil.which, BROWSERS)), None)

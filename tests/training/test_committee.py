@@ -93,7 +93,7 @@ def test_the_order_in_which_members_finish_does_not_matter(
 
     def fit_in_turn(kind: str, features: Array, *arrays: Array, **options: Any) -> CrossFittedHead:
         is_first = features is photos.train[first]
-        assert is_first or ready.wait(60)
+        assert is_first or ready.wait(300)
         fitted = fit(kind, features, *arrays, **options)
         if is_first:
             ready.set()

@@ -19,7 +19,7 @@ def test_results_are_in_order() -> None:
 
     def work(number: int) -> int:
         if number == 1:
-            assert second.wait(10)
+            assert second.wait(300)
         else:
             second.set()
         return number

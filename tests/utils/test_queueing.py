@@ -122,7 +122,7 @@ def test_what_has_begun_is_not_called_given_up(gate):
 
     queue = Queue(1, capacity=9)
     running = queue.submit(work)
-    assert begun.wait(60)
+    assert begun.wait(300)
     waiting = queue.submit(lambda: done.append("waiting"))
     with pytest.raises(errors.DeadlinePassed, match="What was begun goes on"):
         Deadline(0.01).result(running)

@@ -31,7 +31,7 @@ pytestmark = [
     pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="counts threads in /proc"),
 ]
 
-STREAMS, CLASSES, PATIENCE_S = 16, 200, 60
+STREAMS, CLASSES, PATIENCE_S = 16, 200, 300
 SERVER = f"""
 import threading
 from support import studios

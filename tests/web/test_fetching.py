@@ -24,7 +24,7 @@ from triptych.web.registry import Registry
 ADDRESS = "/committees/classic/weights"
 CONTENT = b"\x89HDF" * 2_000_000
 PIECE_BYTES = 100_000
-PATIENCE_S = 60
+PATIENCE_S = 300
 
 
 class SlowMirror(http.server.BaseHTTPRequestHandler):

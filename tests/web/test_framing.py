@@ -27,7 +27,7 @@ def address():
 
 def dial(address: str, source: str = "127.0.0.1") -> socket.socket:
     host, port = urlsplit(address).netloc.split(":")
-    return socket.create_connection((host, int(port)), timeout=30, source_address=(source, 0))
+    return socket.create_connection((host, int(port)), timeout=300, source_address=(source, 0))
 
 
 def spoken(address: str, data: bytes) -> bytes:
@@ -132,7 +132,7 @@ def test_odd_paths_are_harmless(address, path):
 
 @pytest.mark.parametrize("number", [2**31, 2**63 - 1, 2**63, 2**64, 10**30])
 def test_class_numbers_out_of_range_are_404(address, number):
-    connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=30)
+    connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=300)
     connection.request("POST", "/projects", "title=Numbers", FORM)
     assert connection.getresponse().read() is not None
     connection.request("POST", f"/projects/numbers/classes/{number}/rename", "name=a", FORM)

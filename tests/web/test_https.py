@@ -57,7 +57,7 @@ def client(home: Path) -> ssl.SSLContext:
 
 def ask(address: tuple[str, int], home: Path, path: str, body: bytes | None = None, **headers: str):
     """The response to a request over TLS, and its body."""
-    connection = http.client.HTTPSConnection(*address, timeout=60, context=client(home))
+    connection = http.client.HTTPSConnection(*address, timeout=300, context=client(home))
     named = {"X-API-Key": "open sesame", "Content-Type": "image/png"}
     named.update({name.replace("_", "-"): value for name, value in headers.items()})
     connection.request("POST" if body is not None else "GET", path, body, named)
@@ -142,7 +142,7 @@ def test_handshakes_have_a_deadline_which_single_bytes_do_not_extend(home):
             line = next(line for line in process.stdout if " open at " in line)
             port = int(line.split(":")[2].partition("/")[0])
             for start, drop in ((b"", b""), (b"\x16\x03\x01\x02\x00\x01", b"\x00")):
-                with socket.create_connection(("127.0.0.1", port), timeout=60) as sock:
+                with socket.create_connection(("127.0.0.1", port), timeout=300) as sock:
                     sock.sendall(start)
                     with contextlib.suppress(OSError):  # it is closed
                         while not select.select([sock], [], [], 0.1)[0]:
@@ -156,7 +156,7 @@ def test_handshakes_have_a_deadline_which_single_bytes_do_not_extend(home):
 
 @pytest.mark.slow
 def test_plain_http_is_told_to_use_https(address):
-    connection = http.client.HTTPConnection(*address, timeout=60)
+    connection = http.client.HTTPConnection(*address, timeout=300)
     connection.request("GET", "/")
     response = connection.getresponse()
     assert response.status == 400

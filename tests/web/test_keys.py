@@ -29,7 +29,7 @@ from triptych.studio.keys import Keys
 from triptych.web import access
 
 OWNERS = "the key of the settings"
-PATIENCE_S = 60
+PATIENCE_S = 300
 API = "/api/v1/classify"
 # Who may use each endpoint at least: anybody, a key for one committee, or a role.
 ENDPOINTS = {

@@ -116,7 +116,7 @@ def test_the_server_says_when_it_is_ready_and_logs_what_it_answers():
 
 
 def answer(port: int, method: str, path: str, *more) -> tuple[int, str]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=300)
     connection.request(method, path, *more)
     with connection.getresponse() as response:
         answer = response.status, response.read().decode()

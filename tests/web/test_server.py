@@ -157,7 +157,7 @@ def refused_unread(address: str) -> tuple[int, http.client.HTTPMessage, dict] | 
 
 
 def test_a_full_server_refuses_before_it_reads(asking):
-    with studios.fake_studio(seconds_per_run=0.7, max_waiting_images=2) as (_, address):
+    with studios.fake_studio(seconds_per_run=2.0, max_waiting_images=2) as (_, address):
         taken = [asking(address) for _ in range(2)]
         while (refusal := refused_unread(address)) is None:
             assert not any(future.done() for future in taken), "a full server read on"
@@ -211,7 +211,7 @@ def test_requests_in_progress_finish_before_the_server_stops(asking, number):
         assert not answer.done()
         process.send_signal(number)
         assert answer.result()[0] == 200
-        assert process.wait(timeout=60) == 0
+        assert process.wait(timeout=300) == 0
         assert "The studio is closed." in process.stdout.read()
         idle.close()
 

@@ -25,7 +25,7 @@ from triptych.web.registry import Discovery
 from triptych.web.registry import Registry
 
 API = "/api/v1/classify?committee=garden"
-PATIENCE_S = 60
+PATIENCE_S = 300
 
 
 @pytest.fixture

@@ -33,7 +33,7 @@ from triptych.workers.pool import WorkerPool
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="processes inherit connections")
 
 LITE = {"committee": "lite", "members": ["lite0"], "weights": "random", "precision": "f32"}
-PATIENCE_S = 60
+PATIENCE_S = 300
 
 
 @pytest.fixture(scope="module")
