@@ -262,4 +262,6 @@ def test_from_drawn_scenes_to_two_labels(
     pages = ("", "/teach", "/try", "/result", "/result/label-issues", "/decisions", "/publish")
     names = (*FRUIT, "scenes", "jpg", "efficientnetlite")
     for path in [f"/projects/{key}{each}" for each in pages]:
-        assert foreign_text(visit_translated(path), *names) == []
+        page = visit_translated(path)
+        assert foreign_text(page, *names) == []
+        expect(page.locator(".keys:visible")).to_have_count(0)  # a phone has no keyboard
