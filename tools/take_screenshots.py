@@ -156,7 +156,7 @@ def fill(browser: Browser, address: str, home: Path) -> None:
     mislabelled = [photos[f"apples {number:02}.jpg"] for number in (3, 11)]
     projects.decide(KEY, mislabelled, class_id=class_ids["pears"])
     page = browser.new_page()
-    page.set_default_timeout(300_000)
+    page.set_default_timeout(300_000)  # a machine may be busy
     page.goto(f"{address}/projects/{KEY}/teach")
     page.get_by_role("button", name="Start").click()
     page.locator('#job [data-state="now"]').wait_for()
@@ -226,6 +226,7 @@ def picture(browser: Browser, home: Path, name: str, go: Go, part: str = "body")
         paths = [folder / f"{name}-{scheme}-{width}.png" for width in WIDTHS]
         for path, options in zip(paths, WIDTHS.values(), strict=True):
             page = browser.new_page(color_scheme=scheme, **options)
+            page.set_default_timeout(300_000)
             go(page)
             shoot(page, path, part)
             page.close()
