@@ -273,6 +273,9 @@ def test_an_export_at_int8_answers_all_classes_that_hold_at_int8(
     # The precision of the last class was tested on answers at f32.
     last = source.metadata["thresholds"][4]
     assert (last["target"], last["status"]) == (0.95, None)
+    assert "precision of classes was tested on answers at f32" in (
+        (tmp_path / "README.md").read_text()
+    )
 
 
 @needs_nncf

@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib import resources
 from pathlib import Path
 
+from triptych.engines.options import INT8
 from triptych.exports.checking import Comparison
 from triptych.exports.formats import Format
 from triptych.exports.source import Source
@@ -50,10 +51,14 @@ def _describe(row: Format, source: Source, file: Path, comparison: Comparison) -
     committee = source.committee
     members = "\n".join(f"- {member.name}: {member.recipe}" for member in committee.members)
     warning = f"\nWarning: {committee.warning}.\n" if committee.warning else ""
+    thresholds = committee.multilabel.thresholds if committee.multilabel else ()
+    untested = ""
+    if source.precision == INT8 and any(each.target is not None for each in thresholds):
+        untested = " The stated precision of classes was tested on answers at f32."
     return (
         f"## This export\n\n"
         f"`{file.name}` is {row.summary}, at precision {source.precision}, by the rule "
-        f"`{committee.rule}`. {comparison}\n{warning}\n{members}\n\n"
+        f"`{committee.rule}`. {comparison}{untested}\n{warning}\n{members}\n\n"
         f"`{LABELS}` names the classes in the order of the probabilities.{_programs(row)}\n"
     )
 
