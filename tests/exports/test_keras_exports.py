@@ -209,7 +209,7 @@ def test_a_multilabel_committee_answers_all_classes_that_hold(
     compared = checking.compare(Classifier(loaded), run, source, checking.draw_photos())
     assert compared.largest < 1e-4
     assert compared.verdicts == 0
-    assert len({tuple(run(photo).holds) for photo in checking.draw_photos()}) > 1
+    assert len({tuple(run(photo).holds) for photo in checking.draw_photos()[:8]}) > 1
     facts = keras_formats.read_metadata(path)
     assert (facts["task"], facts["coverage"]) == ("multi-label", None)
     assert facts["thresholds"][4] == {
