@@ -594,6 +594,7 @@ def test_fetching_weights_and_what_went_wrong(visit, monkeypatch, tmp_path):
         expect(page.locator(".fetch")).to_contain_text("does not exist")
         expect(page.get_by_role("button", name="Fetch ResNet50")).to_be_visible()
         assert_no_overflow(page)
+        page.close()  # before its studio, which it may ask again
 
 
 # ------------------------------------------------------------------ a studio with a key
@@ -620,3 +621,4 @@ def test_signing_in_and_out(visit, expected, monkeypatch):
         expect(page.locator("#curl")).to_contain_text('-H "X-API-Key: $TRIPTYCH_API_KEY"')
         follow(page.get_by_role("button", name="Sign out"))
         expect(page.get_by_label("Key")).to_be_visible()
+        page.close()

@@ -188,3 +188,4 @@ def test_the_first_key_and_a_link_for_guests(visit, tmp_path):
         expect(guest.locator('#live [data-slot="label"]')).to_have_text(re.compile("^(ant|bee)$"))
         expect(guest.get_by_role("link", name="Teach")).to_have_count(0)
         guest.close()  # it is live, and would go on to ask a studio that is closed
+        page.close()
