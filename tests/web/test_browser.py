@@ -75,10 +75,7 @@ def test_photos_selected_by_the_button(visit):
         assert f"mean of 3 networks; surest was {expected.surest}" in verdict
     assert page.inner_text("#news").count("cat.png: ") == 1
     screenshot(page, "two-photos")
-
-
-def test_photos_selected_before_the_script_has_loaded(visit):
-    page = visit()
+    # Also before the script has loaded.
     with browser.held_back(page, "studio.js"):
         page.reload(wait_until="commit")
         page.set_input_files("#choose", files(("cat.png", squares(1))))
@@ -87,7 +84,7 @@ def test_photos_selected_before_the_script_has_loaded(visit):
     assert texts(page, "figcaption") == ["cat.png"]
 
 
-def test_photos_dropped_anywhere(visit):
+def test_photos_dropped_anywhere_or_pasted_stay_in_another_language(visit):
     page = visit()
     dropped = transfer(page, ("cat.png", squares(1)), ("dog.png", squares(2)))
     page.dispatch_event("main", "dragover", {"dataTransfer": dropped})
@@ -96,23 +93,19 @@ def test_photos_dropped_anywhere(visit):
     expect(page.locator("#ask")).not_to_contain_class("hover")
     ask(page)
     assert texts(page, "figcaption") == ["cat.png", "dog.png"]
-    # In another language they are classified anew, and nothing of them stays in the browser.
-    follow(page.get_by_role("button", name="Deutsch"))
-    ask(page)
-    assert texts(page, "figcaption") == ["cat.png", "dog.png"]
-    assert "Netze" in texts(page, ".plate")[0]
-    wait_for(page, lambda: page.evaluate("indexedDB.databases()"), [])
-
-
-def test_a_photo_pasted(visit):
-    page = visit()
     page.evaluate(
         """transfer => document.dispatchEvent(
             new ClipboardEvent("paste", {clipboardData: transfer, bubbles: true}))""",
-        transfer(page, ("image.png", squares(1))),
+        transfer(page, ("image.png", squares(3))),
     )
     ask(page)
-    assert texts(page, "figcaption") == ["image.png"]
+    assert texts(page, "figcaption") == ["image.png", "cat.png", "dog.png"]
+    # In another language they are classified anew, and nothing of them stays in the browser.
+    follow(page.get_by_role("button", name="Deutsch"))
+    ask(page)
+    assert texts(page, "figcaption") == ["image.png", "cat.png", "dog.png"]
+    assert "Netze" in texts(page, ".plate")[0]
+    wait_for(page, lambda: page.evaluate("indexedDB.databases()"), [])
 
 
 def test_the_form_without_a_script(visit):

@@ -277,7 +277,7 @@ def test_a_folder_becomes_a_project(projects, visit, tmp_path):
     assert counts(projects, "pets") == {"cat": 3, "c\uff1at": 1}
 
 
-def test_a_zip_with_labels_of_coco_is_read_by_the_studio(projects, visit, tmp_path):
+def test_a_zip_with_labels_of_coco_is_read_by_the_studio(projects, visit, address, tmp_path):
     content = {
         "images": [{"id": n, "file_name": f"{n}.png"} for n in range(4)],
         "annotations": [{"image_id": n, "category_id": n % 2} for n in range(4)],
@@ -299,7 +299,7 @@ def test_a_zip_with_labels_of_coco_is_read_by_the_studio(projects, visit, tmp_pa
     (tmp_path / "drawn").mkdir()
     (tmp_path / "drawn" / "all.json").write_text(json.dumps(content))
     (tmp_path / "drawn" / "0.png").write_bytes(picture(0, format="PNG"))
-    page = visit("/projects")
+    page.goto(f"{address}/projects")
     page.set_input_files("#import-folder", tmp_path / "drawn")
     expect(page.locator("#notice")).to_contain_text("all.json says what the photos show")
     # A table of other columns says nothing of them: it is not passed over, and nothing is made.
