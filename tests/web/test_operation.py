@@ -7,10 +7,12 @@ import http.client
 import io
 import json
 import logging
+import os
 import re
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -21,11 +23,13 @@ from prometheus_client.parser import text_string_to_metric_families
 from support import studios
 from support.images import squares
 from triptych import settings
+from triptych.client import Studio
 from triptych.engines import JoinedOutput
 from triptych.engines import Output
 from triptych.engines.fake import FakeEngine
 from triptych.inference import committee
 from triptych.inference.classifier import Classifier
+from triptych.utils import files
 from triptych.web import context
 from triptych.web import create_app
 from triptych.web import logs
@@ -239,19 +243,64 @@ def test_a_request_is_one_log_line_without_file_names(client, logged):
     }
 
 
-def test_start_messages_are_json_if_the_log_is(tmp_path):
+def serve(home: Path, **environ: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "triptych", "serve", "--committee", "lite", "--port", "0"]
-    command += ["--weights", "random", "--members", "lite0", "--home", str(tmp_path)]
-    with subprocess.Popen(command, text=True, stderr=subprocess.PIPE) as process:
-        lines = []
-        for line in process.stderr:
-            lines.append(json.loads(line))
-            if "is open at" in lines[-1]["message"]:
-                process.terminate()
+    command += ["--weights", "random", "--members", "lite0", "--home", str(home)]
+    return subprocess.Popen(
+        command, text=True, stderr=subprocess.PIPE, env={**os.environ, **environ}
+    )
+
+
+def messages_until_open(process: subprocess.Popen[str]) -> list[dict[str, str]]:
+    lines = []
+    for line in process.stderr:
+        lines.append(json.loads(line))
+        if "is open at" in lines[-1]["message"]:
+            return lines
+    raise AssertionError(lines)
+
+
+def test_start_messages_are_json_if_the_log_is(tmp_path):
+    with serve(tmp_path) as process:
+        lines = messages_until_open(process)
+        process.terminate()
+        lines += map(json.loads, process.stderr)
     assert {"time", "level", "message"} == set(lines[0])
     messages = " ".join(line["message"] for line in lines)
     for part in ("Preparing EfficientNetLite0", "Warming up", "is open at", "is closed"):
         assert part in messages
+
+
+def test_what_a_killed_studio_left_is_removed_at_the_next_start(tmp_path, monkeypatch):
+    temporary, home, model = tmp_path / "temporary", tmp_path / "home", tmp_path / "model.pt"
+    temporary.mkdir()
+    model.write_bytes(b"\x80\x02}q\x00.")
+
+    def import_model(process: subprocess.Popen[str]) -> None:
+        said = messages_until_open(process)[-1]["message"]
+        with Studio(re.search(r"http://\S+[^\s/.]", said)[0]) as studio:
+            studio.import_model(model)
+
+    def uploads() -> list[Path]:
+        return list(temporary.rglob("model.pt"))
+
+    with serve(home, TMPDIR=str(temporary)) as process:
+        import_model(process)
+        process.kill()
+    assert len(uploads()) == 1
+    killed = uploads()
+    with serve(home, TMPDIR=str(temporary)) as process:
+        import_model(process)
+        (living,) = uploads()
+        assert living not in killed
+        monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+        with files.own_temporary_dir():  # another studio beside it
+            assert uploads() == [living]
+            assert Path(tempfile.gettempdir()).parent == next(temporary.iterdir())
+        assert tempfile.gettempdir() == str(temporary)
+        process.terminate()
+        process.communicate()
+    assert [path for path in temporary.rglob("*") if path.is_file()] == []
 
 
 def test_probes_are_not_logged(client, logged):

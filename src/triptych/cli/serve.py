@@ -80,6 +80,7 @@ def serve(members: tuple[str, ...] | None, weights: str, insecure: bool, **optio
 
     import triptych
     from triptych import settings
+    from triptych.utils import files
     from triptych.web import logs
     from triptych.web import server
     from triptych.workers import pool
@@ -101,7 +102,10 @@ def serve(members: tuple[str, ...] | None, weights: str, insecure: bool, **optio
         classifier.warm_up()
         return classifier
 
-    with pool.start(in_force.workers, threads=in_force.threads) as workers:
+    with (
+        files.own_temporary_dir(),
+        pool.start(in_force.workers, threads=in_force.threads) as workers,
+    ):
         server.serve(
             in_force,
             _registry(load, in_force, custom=bool(members), remote=remote, weights=weights),

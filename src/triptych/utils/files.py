@@ -10,13 +10,17 @@ import contextlib
 import errno
 import hashlib
 import lzma
+import math
 import os
 import shutil
 import sqlite3
+import stat
 import tempfile
+import threading
 import time
 import zipfile
 import zlib
+from collections.abc import Callable
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
@@ -42,6 +46,7 @@ SCRATCH = ".writing-"
 # known: a living one is done within a day.
 LOCK = ".lock"
 SCRATCH_LIFE_S = 24 * 3600
+TOUCH_S = 3600.0
 LOCK_TIMEOUT_S = 600.0
 LockTimeout = filelock.Timeout
 CHUNK_BYTES = 1 << 20
@@ -169,18 +174,23 @@ def atomic_dir(path: Path, *, exists: Literal["keep", "replace"] = "keep") -> It
 
 
 @contextlib.contextmanager
-def scratch_dir(parent: Path) -> Iterator[Path]:
+def scratch_dir(parent: Path, *, life_s: float = SCRATCH_LIFE_S) -> Iterator[Path]:
     """A directory below `parent`, on the same file system; removed when the block ends.
 
     There is only its lock in it, by which others know that its process lives: those that killed
     processes left there are removed, too.
+
+    Args:
+        parent: Where it is.
+        life_s: Older ones are removed although their lock is held, as not every file system has
+            locks.
     """
     for path in parent.glob(f"{SCRATCH}*/{LOCK}"):
         # An error means that its writer lives and holds the lock, that another process was quicker,
         # or that the file system has no locks: such folders go by their age, below.
         with contextlib.suppress(OSError, NotImplementedError), file_lock(path, timeout_s=0):
             shutil.rmtree(path.parent)
-    sweep(parent, f"{SCRATCH}*")
+    sweep(parent, f"{SCRATCH}*", life_s=life_s)
     while True:
         with _temporary_dir(parent, ignore_cleanup_errors=True) as folder:
             lock = file_lock(folder / LOCK, timeout_s=0)
@@ -195,6 +205,48 @@ def scratch_dir(parent: Path) -> Iterator[Path]:
             finally:
                 lock.release()
             return
+
+
+@contextlib.contextmanager
+def own_temporary_dir() -> Iterator[None]:
+    """Have the temporary files of this process and its children in a directory that goes with it.
+
+    Uploads that are being read, and what workers unpack, would stay for ever where a process is
+    killed; so the directories that killed processes left are removed first. Without a folder for
+    temporary files of its own the process goes on with the system's.
+    """
+    before = tempfile.gettempdir(), os.environ.get("TMPDIR")
+    is_posix = hasattr(os, "getuid")
+    parent = Path(before[0]) / (f"triptych-{os.getuid()}" if is_posix else "triptych")
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):
+            parent.mkdir(mode=0o700, exist_ok=True)
+            status = parent.lstat()  # others write to the system's folder, too
+            if stat.S_ISDIR(status.st_mode) and (not is_posix or status.st_uid == os.getuid()):
+                folder = stack.enter_context(scratch_dir(parent, life_s=math.inf))
+                stack.callback(_touch_now_and_then(folder))
+                tempfile.tempdir = os.environ["TMPDIR"] = str(folder)
+        try:
+            yield
+        finally:
+            tempfile.tempdir = before[0]
+            os.environ.pop("TMPDIR", None)
+            if before[1] is not None:
+                os.environ["TMPDIR"] = before[1]
+
+
+def _touch_now_and_then(folder: Path) -> Callable[[], None]:
+    """Keep a directory young, as systems remove old ones; returns what ends that."""
+    ended = threading.Event()
+
+    def touch() -> None:
+        while not ended.wait(TOUCH_S):
+            for path in (folder, folder / LOCK):
+                with contextlib.suppress(OSError):
+                    path.touch()
+
+    threading.Thread(target=touch, name="temporary-files", daemon=True).start()
+    return ended.set
 
 
 def sweep(folder: Path, pattern: str = "*", *, life_s: float = SCRATCH_LIFE_S) -> None:
