@@ -90,9 +90,12 @@ def test_boxes_are_ticked_by_keyboard_and_by_two_people(
     page.keyboard.press("0")
     wait_for(page, lambda: labels("scene 0"), ())
     expect(tick(page, "scene 0.jpg", "none")).to_be_checked()
+    expect(wall.get_by_role("link", name="None of the classes 1")).to_be_visible()
     # With the mouse, and all that are chosen at once.
     tick(page, "scene 2.jpg", "lemons").click()
     wait_for(page, lambda: labels("scene 2"), (ids[1],))
+    # The page has its new counts; when they come, they may take a choice away.
+    expect(wall.get_by_role("link", name="lemons 2")).to_be_visible()
     page.locator('[title="scene 1.jpg"] [name=digest]').check()
     page.locator('[title="scene 2.jpg"] [name=digest]').check()
     page.keyboard.press("1")
