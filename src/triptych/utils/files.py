@@ -215,11 +215,12 @@ def own_temporary_dir() -> Iterator[None]:
     killed; so the directories that killed processes left are removed first. Without a folder for
     temporary files of its own the process goes on with the system's.
     """
-    before = tempfile.gettempdir(), os.environ.get("TMPDIR")
+    before = tempfile.tempdir, os.environ.get("TMPDIR")
     is_posix = hasattr(os, "getuid")
-    parent = Path(before[0]) / (f"triptych-{os.getuid()}" if is_posix else "triptych")
+    name = f"triptych-{os.getuid()}" if is_posix else "triptych"
     with contextlib.ExitStack() as stack:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):  # a system may have no folder that can be written
+            parent = Path(tempfile.gettempdir(), name)
             parent.mkdir(mode=0o700, exist_ok=True)
             status = parent.lstat()  # others write to the system's folder, too
             if stat.S_ISDIR(status.st_mode) and (not is_posix or status.st_uid == os.getuid()):
