@@ -376,6 +376,29 @@ def test_a_photo_is_moved_and_moved_back(client: FlaskClient, projects: Projects
     assert home_of(projects, key, "ants-3.png") == "ants"
 
 
+def test_the_decision_that_a_page_shows_is_undone_and_not_one_of_others(
+    client: FlaskClient, projects: Projects, key: str
+) -> None:
+    mine, theirs = (digest(projects, key, name) for name in ("ants-1.png", "ants-3.png"))
+    bees, address = class_id(projects, key, "bees"), f"/projects/{key}/decisions/undo"
+    batch = str(decide(client, key, digest=mine, do=f"move:{bees}").json["batch"])
+    for page in ("result", "decisions"):
+        field = f'name="batch" value="{batch}"'
+        assert field in client.get(f"/projects/{key}/{page}").text
+    assert field in client.get(f"/projects/{key}").text
+    projects.decide(key, [theirs], class_id=bees, person="ann")
+    answer = client.post(address, data={"batch": batch}, headers=JSON).json
+    assert answer["photos"] == {mine: "ants"}
+    assert answer["undoable"] == "Moved ants-3.png to bees."
+    assert home_of(projects, key, "ants-3.png") == "bees"
+    again = client.post(address, data={"batch": batch}, headers=JSON)
+    assert again.status_code == 409
+    assert "is not in effect" in again.json["error"]["message"]
+    for nonsense in ("-1", "one", "1" * 16):
+        assert client.post(address, data={"batch": nonsense}).status_code == 400
+    assert home_of(projects, key, "ants-3.png") == "bees"
+
+
 def test_several_photos_are_decided_at_once(
     client: FlaskClient, projects: Projects, key: str
 ) -> None:

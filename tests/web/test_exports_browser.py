@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from support import browser
@@ -13,6 +16,7 @@ from support import studios
 from support.browser import expect
 from support.browser import follow
 from support.bundles import write_two_versions
+from triptych.studio import exports
 
 pytestmark = browser.MARKS
 
@@ -34,6 +38,26 @@ def export(page, form: str) -> None:
     page.check(f"[name=format][value={form}]")
     page.select_option("form.export select[name=version]", "1")
     follow(page.get_by_role("button", name="Export", exact=True))
+
+
+@contextlib.contextmanager
+def halted(page) -> Iterator[None]:
+    """The export that is under way stands still: it could end while its page is looked at."""
+
+    def find() -> list[psutil.Process]:
+        children = psutil.Process().children(recursive=True)
+        with contextlib.suppress(psutil.NoSuchProcess):
+            return [each for each in children if exports.WORKER in each.cmdline()]
+        return []
+
+    browser.wait_for(page, lambda: len(find()), 1)
+    (worker,) = find()
+    worker.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(psutil.NoSuchProcess):  # it was stopped for good
+            worker.send_signal(signal.SIGCONT)
 
 
 def test_an_export_is_followed_and_downloaded(visit, tmp_path):
@@ -58,10 +82,11 @@ def test_an_export_is_followed_and_downloaded(visit, tmp_path):
 def test_on_a_phone_an_export_is_stopped(visit):
     page = visit("/bundles/garden", **browser.PHONE)
     export(page, "litert")  # takes seconds
-    browser.assert_no_overflow(page)
-    assert browser.obstacles(page) == []
-    browser.screenshot(page, "export-phone-running")
-    follow(page.get_by_role("button", name="Stop"))
+    with halted(page):
+        browser.assert_no_overflow(page)
+        assert browser.obstacles(page) == []
+        browser.screenshot(page, "export-phone-running")
+        follow(page.get_by_role("button", name="Stop"))
     title = page.locator("#export-job [data-slot=title]")
     expect(title).to_have_text("Stopped: version 1 as litert, f32")
     browser.screenshot(page, "export-phone")

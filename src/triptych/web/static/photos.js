@@ -232,6 +232,11 @@ async function submitted(event) {
   const button = event.submitter;
   if (button?.matches(".tick")) return tick(button.value.split(" ")[1], [button.value.split(" ")[0]]);
   if (button?.id === "erase" && !(await isSure())) return;
+  await carryOut(form, button);
+}
+
+/** Sends a form, and shows what became of it. */
+async function carryOut(form, button) {
   const action = button?.hasAttribute("formaction") ? button.formAction : form.action;
   const body = new FormData(form, button);
   try {
@@ -243,7 +248,8 @@ async function submitted(event) {
     if (form.id === "decide") byId("undo")?.focus();
     say(summary(button, answer));
   } catch {
-    // `send` has shown it.
+    // `send` has shown why; others may have decided since, and then another decision is the last.
+    if (button?.id === "undo") await refresh();
   }
 }
 
@@ -271,7 +277,7 @@ function isSure() {
 function pressed({ key, ctrlKey, metaKey, altKey }, box) {
   if (ctrlKey || metaKey || altKey) return false;
   if (key === "u") {
-    byId("undo")?.click();
+    undoInTurn();
     return true;
   }
   const boxes = selected().length ? selected() : [box];
@@ -318,6 +324,14 @@ async function sendTick(body) {
     ticks--;
     await refresh(); // `send` has shown why
   }
+}
+
+/** Undoes what was decided before, also where its answer is still on its way. */
+function undoInTurn() {
+  ticking = ticking.then(async () => {
+    const button = byId("undo");
+    if (button) await carryOut(button.form, button);
+  });
 }
 
 /** @returns {number[] | null} the classes of a photo after a decision that is on its way */

@@ -6,6 +6,7 @@ import { _ } from "./i18n.js";
 import { byId, post, slot } from "./projects.js";
 
 const undo = byId("undo");
+let pending = Promise.resolve();
 
 undo.addEventListener("submit", (event) => {
   event.preventDefault();
@@ -53,19 +54,31 @@ async function order(form, what, photos) {
   const body = new FormData();
   body.append("do", what);
   for (const photo of photos) body.append("digest", photo.dataset.photo);
-  const answer = await post(form.action, body);
-  if (!answer) return;
-  show(answer, true);
-  if (photos.length) goOn(form, photos.at(-1));
+  await inTurn(async () => {
+    const answer = await post(form.action, body);
+    if (!answer) return;
+    show(answer, true);
+    if (photos.length) goOn(form, photos.at(-1));
+  });
 }
 
 async function takeBack() {
-  const answer = await post(undo.action, new FormData());
-  if (answer) show(answer, false);
+  await inTurn(async () => {
+    const answer = await post(undo.action, new FormData(undo));
+    if (answer) show(answer, false);
+  });
 }
 
-/** @param {{photos: Record<string, string>, undoable: string | null}} answer @param {boolean} done */
-function show({ photos, undoable }, done) {
+/** What is undone is what was decided before, also where its answer is still on its way.
+ * @param {() => Promise<void>} work */
+function inTurn(work) {
+  pending = pending.then(work, work);
+  return pending;
+}
+
+/** @param {{photos: Record<string, string>, undoable: string | null, batch: number | null}} answer
+ * @param {boolean} done */
+function show({ photos, undoable, batch }, done) {
   for (const [digest, now] of Object.entries(photos)) {
     for (const item of document.querySelectorAll(`[data-photo="${digest}"]`)) {
       slot(item, "now").textContent = now;
@@ -76,6 +89,7 @@ function show({ photos, undoable }, done) {
   if (byId("changes")) {
     byId("changes").textContent = _("Labels were changed since; teach again to use them.");
   }
+  undo.elements.batch.value = batch ?? "";
   slot(undo, "said").textContent = undoable ?? _("Nothing is left to undo.");
   undo.hidden = false;
 }

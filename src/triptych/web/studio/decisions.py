@@ -84,8 +84,15 @@ def decide(key: str) -> Response:
 
 @blueprint.post("/decisions/undo")
 def undo(key: str) -> Response:
-    """Undo the latest batch of decisions."""
-    return _answer(key, lambda projects: [decision.digest for decision in projects.undo(key)])
+    """Undo the batch of decisions that the page showed; by default the latest."""
+    sent = flask.request.form.get("batch", "")
+    if sent and not (sent.isascii() and sent.isdecimal() and len(sent) < 16):
+        raise BadRequest(
+            text("The decision to undo came as {sent!r}; expected its number.", sent=sent[:40])
+        )
+    # Others may have decided since, and that is not what a person means who undoes.
+    batch = int(sent) if sent else None
+    return _answer(key, lambda projects: [one.digest for one in projects.undo(key, batch)])
 
 
 def _answer(key: str, carry_out: Callable[[Projects], list[str]]) -> Response:
@@ -113,6 +120,7 @@ def _answer(key: str, carry_out: Callable[[Projects], list[str]]) -> Response:
             },
             "labels": {digest: photos[digest].class_ids for digest in digests if digest in photos},
             "undoable": last.text if last else None,
+            "batch": last.number if last else None,
         }
 
     address, back = (
@@ -156,12 +164,14 @@ class Batch:
     """A batch of decisions, which are undone together.
 
     Args:
+        number: Its number in the project.
         text: A sentence for people.
         at_s: When, in seconds since 1970.
         undone: Whether it was undone since.
         person: Who decided; empty where no key was required.
     """
 
+    number: int
     text: str
     at_s: float
     undone: bool
@@ -232,4 +242,4 @@ def _batch(decisions: list[Decision], name: str | None, *, multilabel: bool) -> 
         sentence = text("Removed {classes} from {what}.", what=what, classes=", ".join(lost))
     else:
         sentence = text("Labelled {what} as {classes}.", what=what, classes=after)
-    return Batch(sentence, first.at_s, first.undone, first.person)
+    return Batch(first.batch, sentence, first.at_s, first.undone, first.person)
