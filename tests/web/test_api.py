@@ -419,6 +419,8 @@ def test_its_commands_work_when_pasted(tmp_path, monkeypatch):
     monkeypatch.setenv("TRIPTYCH_API_KEY", "secret-key")
     with zipfile.ZipFile(tmp_path / "photos.zip", "w") as archive:
         archive.writestr("bees/1.jpg", squares(1))
+    (tmp_path / "model.onnx").write_bytes(b"no model")
+    (tmp_path / "labels.txt").write_text("ant\nbee\n")
     with studios.fake_studio(home=tmp_path / "home") as (_, address):
         request = urllib.request.Request(f"{address}/docs", headers={"X-API-Key": "secret-key"})
         with urllib.request.urlopen(request) as page:
@@ -438,7 +440,7 @@ def test_its_commands_work_when_pasted(tmp_path, monkeypatch):
                 assert "verdict" in answer["results"][-1]
             if "error" in answer:
                 assert answer["error"]["code"] not in ("bad_request", "not_found", "setting")
-    assert len(commands) == 57
+    assert len(commands) == 69
 
 
 def received(data: bytes, claimed: int, *, piece: int = 1000, ends: bool = True) -> bytes:
