@@ -62,11 +62,13 @@ async function take(input) {
   await bring(files, homeOf(input));
 }
 
-/** Photos are not lost where the page was renewed while the system's window was open. */
-function watch(input) {
-  const home = homeOf(input);
-  const late = () => input.isConnected || bring([...input.files], home);
-  input.addEventListener("change", late, { once: true });
+/** Photos are not lost where an input is replaced while the system's window is open for it.
+ * @param {Element} part what is replaced */
+function takeLate(part) {
+  for (const input of part.querySelectorAll("input[type=file]")) {
+    const home = homeOf(input);
+    input.addEventListener("change", () => bring([...input.files], home), { once: true });
+  }
 }
 
 /** @param {Iterable<File>} files @param {string} home the class they belong to */
@@ -157,7 +159,6 @@ function clicked(event) {
   const { target } = event;
   const button = target.closest?.("[data-camera], [data-chooses], .more");
   if (target.name === "digest") return extend(event);
-  if (target.type === "file") return watch(target);
   if (!button) return;
   const { camera: home, chooses, show } = button.dataset;
   if (home) open(home);
@@ -383,6 +384,7 @@ async function refresh(parts = PARTS) {
     if (!fresh) continue; // not on this page, or replaced with what is around it
     document.adoptNode(fresh);
     reuse(byId(id), fresh);
+    takeLate(byId(id));
     byId(id).replaceWith(fresh);
   }
   restore(kept);
