@@ -13,6 +13,8 @@ from collections.abc import Callable
 from collections.abc import Iterator
 from typing import Any
 
+import pytest
+
 from support import tiny_backbone
 from triptych.engines.conversion import convert
 from triptych.engines.conversion.requests import RequestWorker
@@ -41,11 +43,14 @@ class WaitingWorker(Worker):
 def main() -> None:
     """Train the project that the studio sends."""
     zoo.BACKBONES[tiny_backbone.TINY.name] = tiny_backbone.TINY
-    convert.RequestWorker = lambda _, **options: RequestWorker(  # type: ignore[misc,assignment]
-        tiny_backbone.__name__, **options
-    )
-    process.Worker = WaitingWorker  # type: ignore[misc]
-    job_worker.main()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            convert,
+            "RequestWorker",
+            lambda _, **options: RequestWorker(tiny_backbone.__name__, **options),
+        )
+        patch.setattr(process, "Worker", WaitingWorker)
+        job_worker.main()
 
 
 if __name__ == "__main__":
