@@ -34,13 +34,13 @@ setup: .venv/run.done
 	  echo "Python cannot make environments here; on Debian or Ubuntu: apt install python3-venv"; exit 1; }
 
 .venv/run.done: .venv/bin/python requirements/run.txt pyproject.toml
-	@echo "Installing what the studio needs (about 620 MB on disk, once) ..."
+	@echo "Installing what the studio needs (about 680 MB on disk, once) ..."
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/build.txt -r requirements/run.txt
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
 .venv/dev.done: .venv/run.done requirements/dev.txt
-	@echo "Installing what the tests need (TensorFlow is the reference; about 2.4 GB, once) ..."
+	@echo "Installing what the tests need (TensorFlow is the reference; about 2.9 GB, once) ..."
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	@touch $@
 
