@@ -148,7 +148,7 @@ def test_numbers_are_written_as_in_the_language():
         "2,000 张照片",
         "32 MB",
         "1.4秒",
-        "59 至 99%（9 / 10 张照片）",  # noqa: RUF001
+        "59 至 99%\uff089 / 10 张照片\uff09",
         "-1.2",
         "2026年11月30日 07:30",
     ]

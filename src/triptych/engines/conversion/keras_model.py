@@ -187,7 +187,9 @@ def predict(path: str, images: Float32Array, scaling: str) -> Float32Array:
         # longer than a few photos do layer by layer.
         batches = (images[start : start + BATCH] for start in range(0, len(images), BATCH))
         outputs = [model(batch, training=False) for batch in batches]
-    return np.concatenate([np.asarray(each, np.float32) for each in keras.tree.flatten(outputs)])
+    # Two outputs of one batch must not pass for the answers to two batches.
+    single = [output for each in outputs for (output,) in [keras.tree.flatten(each)]]
+    return np.concatenate([np.asarray(output, np.float32) for output in single])
 
 
 def network(
